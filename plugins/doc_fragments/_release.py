@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: it may change in any release.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  definition:
+    description:
+      - The application's Deployment manifest as it is.
+      - A mapping, YAML text, or the path of a file. A string with a newline, or
+        with a colon and a space, is text. A path is looked up in the folder that ansible-playbook was started in, then
+        in Ansible's search path, on the controller.
+      - A change of C(spec.template) is a new revision; a change of C(spec.replicas) or of
+        the options below is not.
+    type: raw
+    required: true
+  active_service:
+    description:
+      - The Service that users reach.
+      - A name, a manifest (created if absent), or a list of either.
+    type: raw
+    required: true
+  preview_service:
+    description:
+      - The Service that shows the new revision to a few users before it is promoted.
+      - A name, a manifest (created if absent), or a list of either.
+    type: raw
+  other_services:
+    description:
+      - Names of Services that may select the pods of every revision, such as one for
+        metrics.
+      - Any Service that would select the new revision's pods and is not declared is
+        refused by name.
+    type: list
+    elements: str
+    default: []
+  accept_field_manager:
+    description:
+      - Field managers that may own C(spec.selector) of the Services by server-side apply,
+        because they were told to ignore that field.
+    type: list
+    elements: str
+    default: []
+  preview_replica_count:
+    description:
+      - How many pods the new revision has before promotion.
+      - If not given, as many as after it.
+    type: int
+  scale_up_steps:
+    description:
+      - The sizes through which the new revision grows before promotion, as counts or
+        percentages of its size before promotion.
+      - Each step is ready before the next.
+    type: list
+    elements: str
+    default: ["100%"]
+  scale_up_interval_seconds:
+    description: How long each step is held before the next, in seconds.
+    type: int
+    default: 0
+  auto_promotion_enabled:
+    description: Whether the release is promoted without a person's decision.
+    type: bool
+    default: true
+  auto_promotion_seconds:
+    description: The pause before the release is promoted by itself, in seconds.
+    type: int
+    default: 0
+  scale_down_delay_seconds:
+    description:
+      - How long the old revision is kept at its size after the promotion, in seconds.
+      - V(0) scales it down at once, V(-1) never.
+    type: int
+    default: 30
+  scale_down_delay_revision_limit:
+    description:
+      - How many old revisions keep their delay; older ones are scaled down at once.
+      - If not given, all of them.
+    type: int
+  abort_scale_down_delay_seconds:
+    description:
+      - How long an aborted revision is kept at its size, in seconds.
+      - V(0) scales it down at once, V(-1) never.
+    type: int
+    default: 30
+  progress_deadline_seconds:
+    description:
+      - How long the release may go without another pod becoming available, in seconds.
+      - If not given, the manifest's C(progressDeadlineSeconds), else 600.
+    type: int
+  progress_deadline_abort:
+    description: Whether a release that misses its progress deadline is aborted.
+    type: bool
+    default: false
+  min_ready_seconds:
+    description:
+      - How long a pod must be ready to count as available, in seconds.
+      - If not given, the manifest's C(minReadySeconds), else 0.
+    type: int
+  revision_history_limit:
+    description: How many scaled-down revisions are kept for a way back.
+    type: int
+    default: 10
+  cutover:
+    description:
+      - How the active Services are moved.
+      - V(atomic) writes each selector once. V(auto) is V(atomic).
+    type: str
+    choices: [auto, atomic]
+    default: auto
+"""

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of the modules: each fragment here has its twin in doc_fragments.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+Spec = dict[str, dict[str, t.Any]]
+
+AUTH: Spec = {
+    "kubeconfig": {"type": "raw"},
+    "context": {"type": "str"},
+    "host": {"type": "str"},
+    "api_key": {"type": "str", "no_log": True},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "validate_certs": {"type": "bool", "aliases": ["verify_ssl"]},
+    "ca_cert": {"type": "path", "aliases": ["ssl_ca_cert"]},
+    "client_cert": {"type": "path", "aliases": ["cert_file"]},
+    "client_key": {"type": "path", "aliases": ["key_file"], "no_log": False},
+    "proxy": {"type": "str"},
+    "no_proxy": {"type": "str"},
+    "proxy_headers": {
+        "type": "dict",
+        "options": {
+            "proxy_basic_auth": {"type": "str", "no_log": True},
+            "basic_auth": {"type": "str", "no_log": True},
+            "user_agent": {"type": "str"},
+        },
+    },
+    "persist_config": {"type": "bool"},
+    "impersonate_user": {"type": "str"},
+    "impersonate_groups": {"type": "list", "elements": "str"},
+}
+
+ROLLOUT: Spec = {
+    "name": {"type": "str", "required": True},
+    "namespace": {"type": "str", "default": "default"},
+    "progress": {"type": "bool", "default": True},
+    # The playbook run that hands this task over to another process.
+    "_holder": {"type": "str"},
+}
+
+EXPECTED: Spec = {"revision": {"type": "str"}}
+
+WAIT: Spec = {
+    "wait": {"type": "str", "choices": ["inline", "detach"], "default": "inline"},
+}
+
+RELEASE: Spec = {
+    "definition": {"type": "raw", "required": True},
+    "active_service": {"type": "raw", "required": True},
+    "preview_service": {"type": "raw"},
+    "other_services": {"type": "list", "elements": "str", "default": []},
+    "accept_field_manager": {"type": "list", "elements": "str", "default": []},
+    "preview_replica_count": {"type": "int"},
+    "scale_up_steps": {"type": "list", "elements": "str", "default": ["100%"]},
+    "scale_up_interval_seconds": {"type": "int", "default": 0},
+    "auto_promotion_enabled": {"type": "bool", "default": True},
+    "auto_promotion_seconds": {"type": "int", "default": 0},
+    "scale_down_delay_seconds": {"type": "int", "default": 30},
+    "scale_down_delay_revision_limit": {"type": "int"},
+    "abort_scale_down_delay_seconds": {"type": "int", "default": 30},
+    "progress_deadline_seconds": {"type": "int"},
+    "progress_deadline_abort": {"type": "bool", "default": False},
+    "min_ready_seconds": {"type": "int"},
+    "revision_history_limit": {"type": "int", "default": 10},
+    "cutover": {"type": "str", "choices": ["auto", "atomic"], "default": "auto"},
+}
+
+MODULES: dict[str, Spec] = {
+    "bluegreen_rollout": {**ROLLOUT, **RELEASE, **WAIT, **AUTH},
+    "bluegreen_analysis": {**ROLLOUT, **EXPECTED, **WAIT, **AUTH},
+    "bluegreen_pause": {**ROLLOUT, **EXPECTED, **WAIT, **AUTH},
+    "bluegreen_promote": {
+        **ROLLOUT,
+        "state": {
+            "type": "str",
+            "choices": ["promoted", "aborted"],
+            "default": "promoted",
+        },
+        "approve": {"type": "bool", "default": False},
+        **EXPECTED,
+        **WAIT,
+        **AUTH,
+    },
+    "bluegreen_scale_down": {**ROLLOUT, **EXPECTED, **WAIT, **AUTH},
+    "bluegreen_info": {**ROLLOUT, **WAIT, **AUTH},
+}
+
+
+def without_empty(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Options as they were meant: an empty string is how AWX sends "not given"."""
+    return {k: v for k, v in params.items() if v is not None and v != ""}
+
+
+def secrets_of(spec: Spec, params: t.Mapping[str, t.Any]) -> set[str]:
+    """The values that must never be shown."""
+    found: set[str] = set()
+    for option, rule in spec.items():
+        value = params.get(option)
+        if isinstance(value, dict) and "options" in rule:
+            found |= secrets_of(rule["options"], value)
+        elif rule.get("no_log") and isinstance(value, str) and value:
+            found.add(value)
+    kubeconfig = params.get("kubeconfig")
+    if isinstance(kubeconfig, dict):
+        for user in kubeconfig.get("users") or []:
+            found |= _strings(user.get("user"))
+    return found
+
+
+def _strings(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set().union(*(_strings(v) for v in value.values()))
+    if isinstance(value, list):
+        return set().union(*(_strings(v) for v in value))
+    return {value} if isinstance(value, str) and len(value) > 3 else set()
+
+
+def mask(value: t.Any, secrets: t.Collection[str]) -> t.Any:
+    """The same structure with every secret replaced by asterisks."""
+    if isinstance(value, str):
+        for secret in sorted(secrets, key=len, reverse=True):
+            value = value.replace(secret, "********")
+        return value
+    if isinstance(value, dict):
+        return {k: mask(v, secrets) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [mask(v, secrets) for v in value]
+    return value

@@ -1,0 +1,667 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verbs on one rollout: observe it, create a revision, scale it, point a Service.
+
+Every write carries a precondition; a :class:`Conflict` means that the caller reads
+again and decides anew. Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import typing as t
+import uuid
+from datetime import datetime
+
+from . import _names as names
+from ._api import Api
+from ._clock import ServerClock, format_instant, parse_instant
+from ._errors import ApiError, BluegreenError, Conflict, NotFound
+from ._manifests import (
+    Deployment,
+    ServiceInput,
+    deployment_body,
+    original_selector,
+    proof_body,
+    service_annotations,
+)
+from ._model import Endpoints, Observed, Revision, ServiceSeen
+from ._parameters import Parameters
+from ._record import Record
+from ._steps import Event
+from ._watches import Collection, Watches
+
+Object = dict[str, t.Any]
+
+_SERVICE_NAME = "kubernetes.io/service-name"
+
+
+class Cluster:
+    """One rollout in one namespace."""
+
+    def __init__(
+        self, api: Api, clock: ServerClock, namespace: str, rollout: str
+    ) -> None:
+        self.api = api
+        self.namespace = namespace
+        self.rollout = rollout
+        self._clock = clock
+        self._inputs: tuple[ServiceInput, ...] = ()
+        self._active: tuple[str, ...] = ()
+        self._preview: tuple[str, ...] = ()
+        label = {"labelSelector": f"{names.LABEL_ROLLOUT}={rollout}"}
+        record = {"fieldSelector": f"metadata.name={names.record_name(rollout)}"}
+        self.deployments = Collection(self._path("deployments", "apps/v1"), label)
+        self.services = Collection(self._path("services"))
+        self.slices = Collection(self._path("endpointslices", "discovery.k8s.io/v1"))
+        self.records = Collection(self._path("configmaps"), record)
+        self.autoscalers = Collection(
+            self._path("horizontalpodautoscalers", "autoscaling/v2")
+        )
+        self.watches = Watches(api)
+
+    def _path(self, resource: str, group_version: str = "v1", name: str = "") -> str:
+        root = "/api/v1" if group_version == "v1" else f"/apis/{group_version}"
+        path = f"{root}/namespaces/{self.namespace}/{resource}"
+        return f"{path}/{name}" if name else path
+
+    # -- observing -----------------------------------------------------------------
+
+    def load(
+        self,
+        inputs: tuple[ServiceInput, ...] = (),
+        active: tuple[str, ...] = (),
+        preview: tuple[str, ...] = (),
+    ) -> None:
+        """Read everything once.
+
+        :param active: names of the active Services; none means those in the cluster.
+        """
+        self._inputs = inputs
+        for collection in (
+            self.services,
+            self.deployments,
+            self.records,
+            self.autoscalers,
+        ):
+            collection.load(self.api)
+        self._active, self._preview = active, preview
+        if not active:
+            self._active, self._preview = self._services_of_rollout()
+        self._load_slices()
+
+    def _load_slices(self) -> None:
+        watched = [
+            *self._active,
+            *self._preview,
+            *(names.proof_service_name(s) for s in self._active),
+        ]
+        if not watched:
+            return
+        selector = f"{_SERVICE_NAME} in ({','.join(watched)})"
+        self.slices.query = {"labelSelector": selector}
+        self.slices.load(self.api)
+
+    def reload(self) -> None:
+        """Read everything again, after a conflict."""
+        for collection in (self.services, self.deployments, self.records, self.slices):
+            if collection.version:
+                collection.load(self.api)
+
+    def _services_of_rollout(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The Services that the newest revision was released with."""
+        revisions = sorted(self._revisions(), key=lambda r: r.number)
+        for revision in reversed(revisions):
+            if revision.parameters is not None:
+                p = revision.parameters
+                return p.active_services, p.preview_services
+        return self._annotated(names.ROLE_ACTIVE), self._annotated(names.ROLE_PREVIEW)
+
+    def _annotated(self, role: str) -> tuple[str, ...]:
+        return tuple(
+            sorted(
+                name
+                for name, service in self.services.items.items()
+                if self._role_of(service) == role
+            )
+        )
+
+    def _role_of(self, service: Object) -> str:
+        annotations = service["metadata"].get("annotations") or {}
+        if annotations.get(names.ANNOTATION_ROLLOUT) != self.rollout:
+            return ""
+        return str(annotations.get(names.ANNOTATION_ROLE, ""))
+
+    def observe(self) -> Observed:
+        """The rollout as the collections have it now."""
+        raw = self._raw_record()
+        return Observed(
+            revisions=self._revisions(),
+            services=self._services_seen(),
+            record=Record.from_data(raw.get("data") or {}) if raw else Record(),
+            record_exists=raw is not None,
+        )
+
+    def _raw_record(self) -> Object | None:
+        return self.records.items.get(names.record_name(self.rollout))
+
+    def _revisions(self) -> tuple[Revision, ...]:
+        found = [
+            self._revision(d)
+            for d in self.deployments.items.values()
+            if "deletionTimestamp" not in d["metadata"]
+            and names.LABEL_HASH in d["metadata"].get("labels", {})
+        ]
+        return tuple(sorted(found, key=lambda r: r.number))
+
+    def _revision(self, deployment: Object) -> Revision:
+        metadata, spec = deployment["metadata"], deployment["spec"]
+        annotations = metadata.get("annotations") or {}
+        status = deployment.get("status") or {}
+        number = str(annotations.get(names.ANNOTATION_REVISION, ""))
+        since, failure = _replica_failure(status)
+        containers = spec["template"]["spec"].get("containers") or []
+        return Revision(
+            number=int(number) if number.isdigit() else 0,
+            hash=metadata["labels"][names.LABEL_HASH],
+            deployment=metadata["name"],
+            replicas=spec.get("replicas", 1),
+            available=status.get("availableReplicas", 0),
+            parameters=Parameters.from_json(
+                annotations.get(names.ANNOTATION_PARAMETERS)
+            ),
+            aborted=names.ANNOTATION_ABORTED in annotations,
+            failing_since=since,
+            failure=failure,
+            created=metadata.get("creationTimestamp", ""),
+            images=tuple(str(c.get("image", "")) for c in containers),
+            autoscaled=metadata["name"] in self._autoscaled(),
+        )
+
+    def _autoscaled(self) -> frozenset[str]:
+        targets = (
+            h["spec"].get("scaleTargetRef", {}) for h in self.autoscalers.items.values()
+        )
+        return frozenset(
+            str(r.get("name")) for r in targets if r.get("kind") == "Deployment"
+        )
+
+    def _services_seen(self) -> tuple[ServiceSeen, ...]:
+        seen = [self._service_seen(n, names.ROLE_ACTIVE) for n in self._active]
+        seen += [self._service_seen(n, names.ROLE_PREVIEW) for n in self._preview]
+        for name in self._active:
+            proof = self.services.items.get(names.proof_service_name(name))
+            if proof is not None and self._role_of(proof) == names.ROLE_PROOF:
+                seen.append(
+                    self._service_seen(proof["metadata"]["name"], names.ROLE_PROOF)
+                )
+        return tuple(seen)
+
+    def _service_seen(self, name: str, role: str) -> ServiceSeen:
+        service = self.services.items.get(name)
+        if service is None:
+            return ServiceSeen(name, role, exists=False)
+        selector = dict(service["spec"].get("selector") or {})
+        return ServiceSeen(
+            name,
+            role,
+            target=selector.get(names.LABEL_HASH),
+            selector=selector,
+            original=original_selector(service),
+            endpoints=endpoints_of(service, self.slices.items.values()),
+        )
+
+    # -- waiting -------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> None:
+        """Until something of the rollout changes, at most so long."""
+        watched = [self.deployments, self.services, self.records]
+        if self.slices.version:
+            watched.append(self.slices)
+        self.watches.watch(watched)
+        self.watches.wait(seconds)
+
+    def close(self) -> None:
+        """End the watches."""
+        self.watches.close()
+
+    # -- writing -------------------------------------------------------------------
+
+    def write_record(self, record: Record) -> None:
+        """Create or replace the record, unless somebody changed it meanwhile."""
+        name = names.record_name(self.rollout)
+        known = self._raw_record()
+        labels = {names.LABEL_ROLLOUT: self.rollout}
+        metadata: Object = {"name": name, "namespace": self.namespace, "labels": labels}
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "data": record.to_data(),
+        }
+        if known is None:
+            written = self.api.create(self._path("configmaps"), body)
+        else:
+            for key in ("resourceVersion", "annotations", "labels"):
+                if key in known["metadata"]:
+                    metadata[key] = known["metadata"][key]
+            written = self.api.replace(self._path("configmaps", name=name), body)
+        self.records.take(written)
+
+    def create_revision(
+        self,
+        deployment: Deployment,
+        number: int,
+        replicas: int,
+        parameters: Parameters,
+        dry_run: bool = False,
+    ) -> None:
+        """Create the Deployment of a new revision."""
+        body = deployment_body(
+            deployment,
+            self.rollout,
+            self.namespace,
+            number,
+            replicas,
+            parameters,
+            fence=self.fence(),
+        )
+        query = {"dryRun": "All"} if dry_run else None
+        written = self.api.create(self._path("deployments", "apps/v1"), body, query)
+        if not dry_run:
+            self.deployments.take(written)
+
+    def fence(self) -> str:
+        """The number that each takeover of the lock raises."""
+        seen = [
+            _annotation(d, names.ANNOTATION_FENCE)
+            for d in self.deployments.items.values()
+        ]
+        return str(max([0, *(int(f) for f in seen if f.isdigit())]))
+
+    def raise_fence(self) -> None:
+        """Make every write of the previous holder fail."""
+        raised = str(int(self.fence()) + 1)
+        for collection, wanted in (
+            (self.deployments, tuple(self.deployments.items)),
+            (self.services, (*self._active, *self._preview)),
+            (self.records, tuple(self.records.items)),
+        ):
+            for name in wanted:
+                item = collection.items.get(name)
+                if item is None:
+                    continue
+                operations = _annotate(item, {names.ANNOTATION_FENCE: raised})
+                path = f"{collection.path}/{name}"
+                collection.take(self.api.patch(path, operations))
+
+    def _patch_deployment(
+        self, revision_hash: str, operations: list[Object]
+    ) -> Object | None:
+        name = names.deployment_name(self.rollout, revision_hash)
+        known = self.deployments.items.get(name)
+        if known is None:
+            raise NotFound(
+                f"Deployment {name} is gone; somebody else deleted it. Run again."
+            )
+        guarded = [_test("/metadata/uid", known["metadata"]["uid"])]
+        fence = _annotation(known, names.ANNOTATION_FENCE)
+        if fence:
+            guarded.append(
+                _test(_annotation_pointer(names.ANNOTATION_FENCE), fence),
+            )
+        path = self._path("deployments", "apps/v1", name)
+        written = self.api.patch(path, [*guarded, *operations])
+        self.deployments.take(written)
+        return written
+
+    def scale(self, revision: Revision, replicas: int) -> None:
+        """Set the number of pods, if it still is what was seen."""
+        if replicas < revision.replicas:
+            self._refuse_if_users_reach(revision)
+        self._patch_deployment(
+            revision.hash,
+            [
+                _test("/spec/replicas", revision.replicas),
+                {"op": "replace", "path": "/spec/replicas", "value": replicas},
+            ],
+        )
+        if replicas < revision.replicas and self._reached_by(revision):
+            self._patch_deployment(
+                revision.hash,
+                [
+                    {
+                        "op": "replace",
+                        "path": "/spec/replicas",
+                        "value": revision.replicas,
+                    }
+                ],
+            )
+            raise BluegreenError(
+                f"Service {', '.join(self._reached_by(revision))} was directed to"
+                f" {revision.deployment} while it was being scaled down; its size was"
+                " put back. Find out who changes the Service, then run again."
+            )
+
+    def _reached_by(self, revision: Revision) -> list[str]:
+        """The active Services, read now, that select a revision's pods."""
+        self.services.load(self.api)
+        deployment = self.deployments.items[revision.deployment]
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        wanted = {*self._active, *self._annotated(names.ROLE_ACTIVE)}
+        return sorted(
+            name
+            for name in wanted
+            if (service := self.services.items.get(name)) and selects(service, labels)
+        )
+
+    def _refuse_if_users_reach(self, revision: Revision) -> None:
+        reached = self._reached_by(revision)
+        if reached:
+            raise BluegreenError(
+                f"Service {', '.join(reached)} selects pods of {revision.deployment},"
+                " so it is not scaled down or deleted; direct the Service elsewhere"
+                " first."
+            )
+
+    def delete_revision(self, revision: Revision) -> None:
+        """Delete the Deployment of an old revision without pods."""
+        self._refuse_if_users_reach(revision)
+        known = self.deployments.items[revision.deployment]
+        path = self._path("deployments", "apps/v1", revision.deployment)
+        self.api.delete(path, known["metadata"]["uid"])
+        self.deployments.drop(known)
+
+    def revive(
+        self,
+        revision: Revision,
+        number: int,
+        replicas: int,
+        parameters: Parameters,
+    ) -> None:
+        """Make an aborted or older revision the newest one."""
+        known = self.deployments.items[revision.deployment]
+        operations = _annotations_of(
+            known,
+            {
+                names.ANNOTATION_REVISION: str(number),
+                names.ANNOTATION_PARAMETERS: parameters.to_json(),
+            },
+        )
+        if revision.aborted:
+            pointer = _annotation_pointer(names.ANNOTATION_ABORTED)
+            operations.append({"op": "remove", "path": pointer})
+        if replicas > revision.replicas:
+            operations.append(
+                {"op": "replace", "path": "/spec/replicas", "value": replicas}
+            )
+        self._patch_deployment(revision.hash, operations)
+
+    def update_parameters(
+        self, revision: Revision, parameters: Parameters, replicas: int | None
+    ) -> None:
+        """Write changed release parameters onto a revision."""
+        known = self.deployments.items[revision.deployment]
+        operations = _annotations_of(
+            known, {names.ANNOTATION_PARAMETERS: parameters.to_json()}
+        )
+        values: dict[str, object] = {
+            "minReadySeconds": parameters.min_ready_seconds,
+            "progressDeadlineSeconds": parameters.progress_deadline_seconds,
+        }
+        if replicas is not None:
+            values["replicas"] = replicas
+        operations += [
+            {"op": "add", "path": f"/spec/{key}", "value": value}
+            for key, value in values.items()
+        ]
+        self._patch_deployment(revision.hash, operations)
+
+    def mark_aborted(self, revision: Revision) -> None:
+        """Mark a revision as aborted, with the instant."""
+        known = self.deployments.items[revision.deployment]
+        instant = format_instant(self._clock.now())
+        self._patch_deployment(
+            revision.hash, _annotations_of(known, {names.ANNOTATION_ABORTED: instant})
+        )
+
+    def point(self, service: str, revision_hash: str) -> None:
+        """Direct one Service to a revision, if it still is what was seen.
+
+        The selector is written whole: the user's own plus the hash.
+        """
+        known = self.services.items.get(service)
+        if known is None:
+            raise NotFound(f"Service {service} is gone; somebody else deleted it.")
+        original = original_selector(known)
+        role = (
+            names.ROLE_PREVIEW
+            if service in self._preview
+            else names.ROLE_PROOF
+            if service not in self._active
+            else names.ROLE_ACTIVE
+        )
+        operations = [
+            _test("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
+            {
+                "op": "add",
+                "path": "/spec/selector",
+                "value": {**original, names.LABEL_HASH: revision_hash},
+            },
+            *_annotations_of(known, service_annotations(self.rollout, role, original)),
+        ]
+        path = self._path("services", name=service)
+        self.services.take(self.api.patch(path, operations))
+
+    def create_service(self, name: str, revision_hash: str) -> None:
+        """Create a Service from its manifest, directed to a revision."""
+        given = next(i for i in self._inputs if i.name == name)
+        manifest = t.cast(Object, given.manifest)
+        original = original_selector(manifest)
+        role = names.ROLE_ACTIVE if name in self._active else names.ROLE_PREVIEW
+        metadata = manifest["metadata"]
+        body = {
+            **manifest,
+            "metadata": {
+                **metadata,
+                "namespace": self.namespace,
+                "annotations": {
+                    **(metadata.get("annotations") or {}),
+                    **service_annotations(self.rollout, role, original),
+                },
+            },
+            "spec": {
+                **manifest["spec"],
+                "selector": {**original, names.LABEL_HASH: revision_hash},
+            },
+        }
+        self.services.take(self.api.create(self._path("services"), body))
+
+    def open_proof(self, revision_hash: str) -> None:
+        """Point a proof Service for each active Service at a revision."""
+        for active in self._active:
+            name = names.proof_service_name(active)
+            known = self.services.items.get(name)
+            if known is None:
+                body = proof_body(
+                    self.services.items[active],
+                    self.rollout,
+                    self.namespace,
+                    revision_hash,
+                )
+                self.services.take(self.api.create(self._path("services"), body))
+            elif known["spec"]["selector"].get(names.LABEL_HASH) != revision_hash:
+                self.point(name, revision_hash)
+
+    def close_proof(self) -> None:
+        """Delete the proof Services."""
+        for active in self._active:
+            name = names.proof_service_name(active)
+            known = self.services.items.get(name)
+            if known is not None and self._role_of(known) == names.ROLE_PROOF:
+                self.api.delete(
+                    self._path("services", name=name), known["metadata"]["uid"]
+                )
+                self.services.drop(known)
+
+    def emit(self, event: Event, revision_hash: str) -> None:
+        """Post an Event about a revision's Deployment.
+
+        :raises ApiError: it was refused; nothing depends on an Event.
+        """
+        name = names.deployment_name(self.rollout, revision_hash)
+        known = self.deployments.items.get(name)
+        if known is None:
+            return
+        now = format_instant(self._clock.now())
+        seconds = f"{now[:19]}Z"
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{self.rollout}.{uuid.uuid4().hex[:16]}",
+                "namespace": self.namespace,
+            },
+            "involvedObject": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": name,
+                "namespace": self.namespace,
+                "uid": known["metadata"]["uid"],
+            },
+            "reason": event.reason,
+            "message": event.message,
+            "type": "Warning" if event.warning else "Normal",
+            "source": {"component": names.FIELD_MANAGER},
+            "firstTimestamp": seconds,
+            "lastTimestamp": seconds,
+            "count": 1,
+        }
+        try:
+            self.api.create(self._path("events"), body)
+        except Conflict:
+            return
+
+    # -- looking closer ------------------------------------------------------------
+
+    def pods(self, selector: str = "") -> list[Object]:
+        """Pods by label selector; without one, those of the rollout."""
+        selector = selector or f"{names.LABEL_ROLLOUT}={self.rollout}"
+        listed = self.api.get(self._path("pods"), {"labelSelector": selector})
+        items: list[Object] = listed["items"]
+        return items
+
+    def evidence(self, revision_hash: str) -> str:
+        """Why the pods of a revision are not ready: the most frequent reason."""
+        try:
+            pods = self.pods(f"{names.LABEL_HASH}={revision_hash}")
+        except ApiError:
+            return ""
+        reasons = [r for r in (pod_trouble(p) for p in pods) if r]
+        if not reasons:
+            return ""
+        worst = max(reasons, key=reasons.count)
+        return f"{reasons.count(worst)} of {len(pods)} pods: {worst}"
+
+
+def selects(service: Object, labels: t.Mapping[str, str]) -> bool:
+    """Whether a Service's selector matches pods with these labels."""
+    selector = service["spec"].get("selector") or {}
+    return bool(selector) and all(labels.get(k) == v for k, v in selector.items())
+
+
+def endpoints_of(service: Object, slices: t.Iterable[Object]) -> Endpoints:
+    """The endpoints of a Service, from its EndpointSlices.
+
+    A pod counts if its slice has a number for every port of the Service, in each of
+    its address families.
+    """
+    name = service["metadata"]["name"]
+    ports = len(service["spec"].get("ports") or [])
+    families = service["spec"].get("ipFamilies") or ["IPv4"]
+    ready: dict[str, set[str]] = {family: set() for family in families}
+    portless: set[str] = set()
+    for piece in slices:
+        if piece["metadata"].get("labels", {}).get(_SERVICE_NAME) != name:
+            continue
+        complete = len(piece.get("ports") or []) >= ports
+        serving = {
+            _endpoint_name(e) for e in piece.get("endpoints") or [] if _serves(e)
+        }
+        if complete:
+            ready.setdefault(piece.get("addressType", "IPv4"), set()).update(serving)
+        else:
+            portless |= serving
+    in_all = [frozenset(ready[family]) for family in families]
+    return Endpoints(in_all[0].intersection(*in_all[1:]), frozenset(portless))
+
+
+def _serves(endpoint: Object) -> bool:
+    conditions = endpoint.get("conditions") or {}
+    serving = conditions.get("serving")
+    if serving is None:
+        serving = conditions.get("ready", True)
+    return bool(serving) and not conditions.get("terminating")
+
+
+def _endpoint_name(endpoint: Object) -> str:
+    reference = endpoint.get("targetRef") or {}
+    return str(reference.get("name") or endpoint["addresses"][0])
+
+
+def _replica_failure(status: Object) -> tuple[datetime | None, str]:
+    for condition in status.get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition["status"] == "True":
+            since = parse_instant(condition.get("lastTransitionTime"))
+            return since, str(condition.get("message", ""))
+    return None, ""
+
+
+def pod_trouble(pod: Object) -> str:
+    """Why a pod is not ready, in Kubernetes' own words; empty if it is."""
+    status = pod.get("status") or {}
+    for state in [
+        *(status.get("initContainerStatuses") or []),
+        *(status.get("containerStatuses") or []),
+    ]:
+        waiting = (state.get("state") or {}).get("waiting")
+        if waiting and waiting.get("reason") not in (None, "ContainerCreating"):
+            message = f": {waiting['message']}" if waiting.get("message") else ""
+            return f"container {state.get('name')} {waiting['reason']}{message}"
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return f"{condition.get('reason')}: {condition.get('message', '')}"
+    for condition in status.get("conditions") or []:
+        if condition["type"] == "Ready" and condition["status"] != "True":
+            return f"not ready ({condition.get('reason') or 'no reason given'})"
+    return ""
+
+
+def _test(path: str, value: object) -> Object:
+    return {"op": "test", "path": path, "value": value}
+
+
+def _annotation(item: Object, key: str) -> str:
+    return str((item["metadata"].get("annotations") or {}).get(key, ""))
+
+
+def _annotation_pointer(key: str) -> str:
+    return "/metadata/annotations/" + key.replace("~", "~0").replace("/", "~1")
+
+
+def _annotations_of(item: Object, wanted: t.Mapping[str, str]) -> list[Object]:
+    """The operations that set annotations which differ."""
+    present = item["metadata"].get("annotations")
+    if present is None:
+        return [{"op": "add", "path": "/metadata/annotations", "value": dict(wanted)}]
+    return [
+        {"op": "add", "path": _annotation_pointer(key), "value": value}
+        for key, value in wanted.items()
+        if present.get(key) != value
+    ]
+
+
+def _annotate(item: Object, wanted: t.Mapping[str, str]) -> list[Object]:
+    guard = _test("/metadata/uid", item["metadata"]["uid"])
+    return [guard, *_annotations_of(item, wanted)]

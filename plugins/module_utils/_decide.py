@@ -1,0 +1,1002 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The state machine: what to do next, from what was asked and what was seen.
+
+Pure: no I/O and no clock. Each rule returns a step, or none if it has nothing to
+say; the first that speaks wins, so their order is the design.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from . import _names as names
+from ._model import Observed, Revision, ServiceSeen, describe
+from ._parameters import NEVER, Parameters
+from ._record import Request
+from ._stages import (
+    ANALYSED,
+    CREATED,
+    DEGRADED,
+    HEALTHY,
+    PAUSED,
+    PHASE_PAUSED,
+    PREVIEWED,
+    PROGRESSING,
+    PROMOTED,
+    RETIRED,
+    STABLE,
+    STARTED,
+    VERIFIED,
+    at_least,
+)
+from ._steps import (
+    CloseProof,
+    CreateRevision,
+    CreateServices,
+    Cutover,
+    Delete,
+    Done,
+    Event,
+    Fail,
+    MarkAborted,
+    Note,
+    OpenProof,
+    Point,
+    Revive,
+    Scale,
+    Step,
+    UpdateParameters,
+    Wait,
+)
+
+# The ReplicaSet controller retries; a pod that it could not create for this long
+# meets a quota or an admission rule, not a hiccup.
+CREATE_FAILURE_GRACE = timedelta(seconds=15)
+
+
+@dataclass(frozen=True)
+class Want:
+    """What is asked of the machine."""
+
+    # The stage to reach.
+    goal: str
+    # The revision it is about; none means the one in flight.
+    hash: str | None = None
+    # The release parameters of a deploy; without them nothing is created or revived.
+    deploy: Parameters | None = None
+    approve: bool = False
+    abort: bool = False
+    # Whether to stay for countdowns and delays.
+    inline: bool = True
+
+
+def decide(want: Want, seen: Observed, now: datetime) -> Step:
+    """The next step towards the goal."""
+    view = View(want, seen, now)
+    for rule in _RULES:
+        step = rule(view)
+        if step is not None:
+            return step
+    return Done()
+
+
+def full_size(parameters: Parameters, active: Revision | None) -> int:
+    """How many pods a revision has when it serves everyone.
+
+    What the active revision runs now where a HorizontalPodAutoscaler has changed it,
+    or a person has raised it; else the manifest's number, one if it gives none.
+    """
+    wanted = parameters.replicas
+    if active is None or active.replicas == 0:
+        return 1 if wanted is None else wanted
+    if wanted is None:
+        return active.replicas
+    planned = active.parameters.replicas if active.parameters else None
+    if planned is None or active.replicas == planned:
+        return wanted
+    if active.autoscaled:
+        return active.replicas
+    return max(wanted, active.replicas) if wanted == planned else wanted
+
+
+class View:
+    """One question to the machine, with what follows from it."""
+
+    def __init__(self, want: Want, seen: Observed, now: datetime) -> None:
+        self.want = want
+        self.seen = seen
+        self.now = now
+        self.record = seen.record
+
+    @cached_property
+    def active(self) -> Revision | None:
+        """The revision that every active Service directs to."""
+        return self.seen.revision(self.seen.active_hash)
+
+    @cached_property
+    def in_flight_hash(self) -> str | None:
+        """The revision of a release that has begun and not ended."""
+        if self.seen.record_exists:
+            if self.record.stage in (STABLE, VERIFIED, RETIRED):
+                return None
+            return self.record.revision or None
+        newest = max(self.seen.revisions, key=lambda r: r.number, default=None)
+        if newest is None or newest.aborted or newest.hash == self.seen.active_hash:
+            return None
+        return newest.hash
+
+    @cached_property
+    def target_hash(self) -> str | None:
+        """The revision that this run is about."""
+        return self.want.hash or self.in_flight_hash or self.seen.active_hash
+
+    @cached_property
+    def target(self) -> Revision | None:
+        """The revision that this run is about, if its Deployment exists."""
+        return self.seen.revision(self.target_hash)
+
+    @cached_property
+    def stable(self) -> Revision | None:
+        """The last fully promoted revision: where an abort goes back to."""
+        recorded = self.seen.revision(self.record.stable)
+        if recorded is not None:
+            return recorded
+        if self.active is not None and self.active.hash != self.in_flight_hash:
+            return self.active
+        earlier = [
+            r
+            for r in self.seen.revisions
+            if r.hash != self.target_hash and not r.aborted
+        ]
+        return max(earlier, key=lambda r: r.number, default=None)
+
+    @cached_property
+    def first(self) -> bool:
+        """Whether nothing was ever released before the target."""
+        return self.record.stable == "" and not any(
+            r.hash != self.target_hash and not r.aborted for r in self.seen.revisions
+        )
+
+    @cached_property
+    def is_active(self) -> bool:
+        """Whether every active Service directs to the target."""
+        return (
+            self.target_hash is not None and self.seen.active_hash == self.target_hash
+        )
+
+    @cached_property
+    def in_flight(self) -> bool:
+        """Whether the record is about the target, and its release has not ended."""
+        return (
+            self.record.revision == self.target_hash
+            and self.record.stage not in (STABLE, VERIFIED, RETIRED)
+            and self.seen.record_exists
+        )
+
+    @property
+    def another_in_flight(self) -> bool:
+        """Whether the release in flight is of another revision than the target."""
+        return self.in_flight_hash not in (None, self.target_hash)
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The release parameters in force."""
+        if self.want.deploy is not None:
+            return self.want.deploy
+        if self.target is not None and self.target.parameters is not None:
+            return self.target.parameters
+        return Parameters()
+
+    @cached_property
+    def full(self) -> int:
+        """The target's size when it serves everyone."""
+        if self.is_active and self.target is not None:
+            return self.target.replicas
+        return full_size(self.parameters, self.active)
+
+    @cached_property
+    def gate_open(self) -> bool:
+        """Whether the target may be promoted once it is analysed."""
+        if self.first or self.record.approved or self.want.approve:
+            return True
+        p = self.parameters
+        if not p.auto_promotion_enabled:
+            return False
+        if p.auto_promotion_seconds == 0:
+            return True
+        return self.record.promote_at is not None and self.now >= self.record.promote_at
+
+    @cached_property
+    def preview(self) -> tuple[ServiceSeen, ...]:
+        """The preview Services that exist."""
+        return tuple(s for s in self.seen.with_role(names.ROLE_PREVIEW) if s.exists)
+
+    def cutover_intent(self, revision_hash: str) -> dict[str, t.Any]:
+        """What the record says before the active Services move."""
+        return {
+            "act": "promote",
+            "revision": revision_hash,
+            "services": {
+                s.name: {
+                    "before": dict(s.selector),
+                    "after": {**s.original, names.LABEL_HASH: revision_hash},
+                }
+                for s in self.seen.with_role(names.ROLE_ACTIVE)
+                if s.target != revision_hash
+            },
+        }
+
+    def moving_to(self, revision_hash: str | None) -> bool:
+        """Whether the record declares a cutover to that revision."""
+        intent = self.record.intent
+        return intent.get("act") == "promote" and (
+            intent.get("revision") == revision_hash
+        )
+
+    def note(
+        self, say: str = "", events: tuple[Event, ...] = (), **changes: t.Any
+    ) -> Note:
+        """A change of the record; ``say`` goes into its timeline, too."""
+        record = dataclasses.replace(self.record, **changes)
+        if say:
+            record = record.noted(self.now, say)
+        return Note(record, say, events)
+
+    def name(self) -> str:
+        """The target, as messages name it."""
+        return describe(self.target, f"revision {self.target_hash}")
+
+
+Rule: t.TypeAlias = "t.Callable[[View], Step | None]"
+
+
+# -- what others opened between runs is closed first ---------------------------------
+
+
+def _close_what_others_opened(view: View) -> Step | None:
+    seen = view.seen
+    active = [s for s in seen.with_role(names.ROLE_ACTIVE) if s.exists]
+    strays = [s for s in active if _is_stray(view, s)]
+    if not strays or not seen.revisions:
+        return None
+    home = view.stable
+    if home is None or all(s.target == home.hash for s in strays):
+        return None
+    listed = ", ".join(s.name for s in strays)
+    if home.available < 1:
+        return Fail(
+            f"Service {listed} does not direct to a revision that this rollout"
+            f" promoted, and {describe(home)}, the stable one, has no available pod to"
+            " go back to; bring it up or run the abort playbook once it is up.",
+            evidence=home.hash,
+        )
+    return Point(
+        tuple(s.name for s in strays),
+        home.hash,
+        "its selector was changed by somebody else",
+    )
+
+
+def _is_stray(view: View, service: ServiceSeen) -> bool:
+    """Whether an active Service directs where no decision of ours directed it."""
+    if view.seen.revision(service.target) is None:
+        return True
+    target = view.in_flight_hash
+    if service.target != target or view.moving_to(target):
+        return False
+    return view.seen.record_exists and not at_least(view.record.stage, PROMOTED)
+
+
+# -- an abort --------------------------------------------------------------------------
+
+
+def _heed_request(view: View) -> Step | None:
+    request = view.record.request
+    if request is None:
+        return None
+    if request.revision != view.record.revision or not view.in_flight:
+        return view.note(request=None)
+    if request.verb == "promote":
+        return view.note(
+            f"promotion was approved by {request.by}",
+            request=None,
+            approved=True,
+            promote_at=None,
+            phase=PROGRESSING,
+        )
+    return None
+
+
+def _abort(view: View) -> Step | None:
+    request = view.record.request
+    asked = request is not None and request.verb == "abort"
+    if not (view.want.abort or asked):
+        return None
+    target, stable = view.target, view.stable
+    if target is not None and target.aborted and view.record.stage == STABLE:
+        return None
+    if not view.in_flight and not (target and view.in_flight_hash == target.hash):
+        return Fail(
+            f"There is no release in flight to abort:"
+            f" {describe(view.active)} is active; use a deploy of an earlier manifest"
+            " to go back."
+        )
+    if stable is None or stable.hash == view.target_hash:
+        return Fail(
+            f"{view.name()} is the first one: there is no earlier revision to go back"
+            " to; deploy a corrected manifest instead."
+        )
+    return _go_back(view, stable, asked_by=request.by if asked and request else "")
+
+
+def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
+    """Active back first, then the preview, then the target is marked and left."""
+    target = view.target
+    if view.target_hash in view.seen.targets(names.ROLE_ACTIVE):
+        return _bring_back(view, stable)
+    if view.moving_to(stable.hash):
+        step = _prove_after(view, stable)
+        if step is not None:
+            return step
+    away = tuple(s.name for s in view.preview if s.target != stable.hash)
+    if away:
+        return Point(away, stable.hash, f"{view.name()} is aborted")
+    if target is not None and not target.aborted:
+        return MarkAborted(target.hash)
+    if view.seen.with_role(names.ROLE_PROOF):
+        return CloseProof()
+    by = f" by {asked_by}" if asked_by else ""
+    message = f"{view.name()} was aborted{by}; {describe(stable)} serves all users"
+    closed = view.record.closed(
+        view.now, f"aborted{by}", target.number if target else 0
+    )
+    retire_at = dict(view.record.retire_at)
+    delay = view.parameters.abort_scale_down_delay_seconds
+    if delay != NEVER and target is not None and target.replicas > 0:
+        retire_at[target.hash] = view.now + timedelta(seconds=delay)
+    retire_at.pop(stable.hash, None)
+    record = dataclasses.replace(
+        closed,
+        stage=STABLE,
+        phase=DEGRADED,
+        message=message,
+        active=stable.hash,
+        stable=stable.hash,
+        preview=stable.hash if view.preview else "",
+        promote_at=None,
+        scale_at=None,
+        progress_at=None,
+        approved=False,
+        request=None,
+        intent={},
+        retire_at=retire_at,
+    )
+    return Note(
+        record.noted(view.now, message),
+        message,
+        (Event("RolloutAborted", message, warning=True),),
+    )
+
+
+def _bring_back(view: View, stable: Revision) -> Step:
+    """The active Services back to the stable revision, which passes the proof first."""
+    intent = view.record.intent
+    if intent.get("act") != "abort" and not view.moving_to(stable.hash):
+        return view.note(
+            f"{view.name()} is aborted: {describe(stable)} takes the users back",
+            intent={"act": "abort", "revision": view.target_hash},
+            progress_at=None,
+            progress_available=0,
+        )
+    carried = view.target.replicas if view.target is not None else 0
+    size = max(carried, stable.replicas, 1)
+    if stable.replicas < size:
+        return Scale(stable.hash, size, "it must carry all users again")
+    if stable.available < size:
+        return _wait_for_pods(view, stable, size)
+    step = _prove(view, stable, size)
+    if step is not None:
+        return step
+    if not view.moving_to(stable.hash):
+        return view.note(intent=view.cutover_intent(stable.hash))
+    return Cutover(stable.hash)
+
+
+# -- a release begins ------------------------------------------------------------------
+
+
+def _supersede(view: View) -> Step | None:
+    """Another revision is wanted while one is in flight: that one ends here."""
+    old = view.in_flight_hash
+    if view.want.deploy is None or not view.another_in_flight or old is None:
+        return None
+    revision = view.seen.revision(old)
+    if revision is not None and not revision.aborted:
+        if view.seen.active_hash == old:
+            return None
+        return MarkAborted(old)
+    if not view.seen.record_exists:
+        return None
+    number = revision.number if revision else 0
+    closed = view.record.closed(view.now, "superseded", number)
+    retire_at = dict(view.record.retire_at)
+    delay = view.parameters.abort_scale_down_delay_seconds
+    if delay != NEVER and revision is not None and revision.replicas > 0:
+        retire_at[old] = view.now + timedelta(seconds=delay)
+    say = f"{describe(revision, f'revision {old}')} is superseded"
+    settled = dataclasses.replace(
+        closed,
+        stage=STABLE,
+        message=say,
+        promote_at=None,
+        scale_at=None,
+        progress_at=None,
+        approved=False,
+        request=None,
+        intent={},
+        retire_at=retire_at,
+    )
+    return Note(settled.noted(view.now, say), say)
+
+
+def _start(view: View) -> Step | None:
+    """The record says ``started`` before anything else is written."""
+    if view.target_hash is None or view.in_flight:
+        return None
+    if view.is_active and view.target is not None:
+        return None
+    if view.want.deploy is None:
+        return None
+    number = view.seen.next_number
+    if view.target is not None and not _must_revive(view, view.target):
+        number = view.target.number
+    say = f"revision {number} ({view.target_hash}) starts"
+    deadline = timedelta(seconds=view.parameters.progress_deadline_seconds)
+    return view.note(
+        say,
+        (Event("RolloutUpdated", f"Rollout updated to revision {number}"),),
+        revision=view.target_hash,
+        stage=STARTED,
+        phase=PROGRESSING,
+        message=f"revision {number} is being created",
+        active=view.seen.active_hash or "",
+        stable=view.stable.hash if view.stable and not view.first else "",
+        last_number=max(number, view.record.last_number),
+        started_at=view.now,
+        promote_at=None,
+        approved=False,
+        scale_at=None,
+        scale_from=0,
+        progress_at=view.now + deadline,
+        progress_available=0,
+        request=None,
+        cutover={},
+        intent={
+            "act": "create",
+            "revision": view.target_hash,
+            "services": {
+                s.name: {
+                    "before": dict(s.selector),
+                    "after": {**s.original, names.LABEL_HASH: view.target_hash},
+                }
+                for s in view.seen.with_role(names.ROLE_PREVIEW)
+            },
+        },
+        retire_at={
+            k: v for k, v in view.record.retire_at.items() if k != view.target_hash
+        },
+    )
+
+
+def _must_revive(view: View, target: Revision) -> bool:
+    """Whether an existing revision is released again, under a new number."""
+    if target.aborted:
+        return True
+    return view.active is not None and target.number < view.active.number
+
+
+def _create(view: View) -> Step | None:
+    deploy = view.want.deploy
+    if deploy is None or view.target_hash is None:
+        return None
+    if view.target is None:
+        first_step = deploy.step_sizes(view.full)[0]
+        return CreateRevision(
+            view.target_hash, max(view.record.last_number, 1), first_step
+        )
+    if view.in_flight and not view.is_active and _must_revive(view, view.target):
+        first_step = deploy.step_sizes(view.full)[0]
+        return Revive(view.target_hash, view.record.last_number, first_step)
+    absent = tuple(s.name for s in view.seen.services if not s.exists)
+    if absent:
+        home = view.seen.active_hash or view.target_hash
+        return CreateServices(absent, home)
+    return None
+
+
+def _update_parameters(view: View) -> Step | None:
+    deploy, target = view.want.deploy, view.target
+    if deploy is None or target is None or target.parameters == deploy:
+        return None
+    before = target.parameters.replicas if target.parameters else None
+    changed = deploy.replicas is not None and deploy.replicas != before
+    resize = view.is_active and changed and not target.autoscaled
+    if resize and view.record.progress_at is None:
+        deadline = timedelta(seconds=deploy.progress_deadline_seconds)
+        return view.note(progress_at=view.now + deadline, progress_available=0)
+    return UpdateParameters(target.hash, deploy, deploy.replicas if resize else None)
+
+
+# -- old revisions go ------------------------------------------------------------------
+
+
+def _old_revisions(view: View) -> list[Revision]:
+    """Revisions that nobody needs any more, newest first."""
+    kept = {view.seen.active_hash, view.record.stable}
+    if view.in_flight_hash is not None:
+        kept.add(view.in_flight_hash)
+        kept.add(view.stable.hash if view.stable else None)
+    if view.want.deploy is not None:
+        kept.add(view.target_hash)
+    old = [r for r in view.seen.revisions if r.hash not in kept]
+    return sorted(old, key=lambda r: r.number, reverse=True)
+
+
+def _delay_of(view: View, revision: Revision) -> int:
+    p = _parameters_in_force(view)
+    if revision.aborted:
+        return p.abort_scale_down_delay_seconds
+    return p.scale_down_delay_seconds
+
+
+def _parameters_in_force(view: View) -> Parameters:
+    if view.want.deploy is None and view.active is not None and view.active.parameters:
+        return view.active.parameters
+    return view.parameters
+
+
+def _retire_due(view: View) -> Step | None:
+    if view.seen.active_hash is None:
+        return None
+    running = [r for r in _old_revisions(view) if r.replicas > 0]
+    limit = _parameters_in_force(view).scale_down_delay_revision_limit
+    for position, revision in enumerate(running):
+        at = view.record.retire_at.get(revision.hash)
+        if at is not None and view.now >= at:
+            return Scale(revision.hash, 0, "its scale-down delay is over")
+        if limit is not None and position >= limit:
+            why = f"only {limit} old revisions keep their delay"
+            return Scale(revision.hash, 0, why)
+    return None
+
+
+def _schedule_retirement(view: View) -> Step | None:
+    """Each old revision that still runs gets the instant at which it is scaled down."""
+    if view.seen.active_hash is None:
+        return None
+    retire_at = dict(view.record.retire_at)
+    alive = {r.hash for r in view.seen.revisions if r.replicas > 0}
+    retire_at = {k: v for k, v in retire_at.items() if k in alive}
+    for revision in _old_revisions(view):
+        delay = _delay_of(view, revision)
+        missing = revision.replicas > 0 and revision.hash not in retire_at
+        if missing and delay != NEVER:
+            retire_at[revision.hash] = view.now + timedelta(seconds=delay)
+    if retire_at == view.record.retire_at:
+        return None
+    return view.note(retire_at=retire_at)
+
+
+# -- an update in flight ---------------------------------------------------------------
+
+
+def _reach_first_step(view: View, target: Revision) -> Step | None:
+    first_step = view.parameters.step_sizes(view.full)[0]
+    if target.replicas < first_step:
+        return Scale(target.hash, first_step, "first step of the scale-up")
+    proofs = view.seen.with_role(names.ROLE_PROOF)
+    if any(s.target != target.hash for s in proofs) or len(proofs) < len(
+        view.seen.with_role(names.ROLE_ACTIVE)
+    ):
+        return OpenProof(target.hash)
+    if view.record.stage == STARTED:
+        return view.note(stage=CREATED)
+    if at_least(view.record.stage, PREVIEWED):
+        return None
+    if target.available < first_step:
+        return _wait_for_pods(view, target, first_step)
+    return _prove(view, target, first_step)
+
+
+def _show_preview(view: View, target: Revision) -> Step | None:
+    away = tuple(s.name for s in view.preview if s.target != target.hash)
+    if away:
+        return Point(away, target.hash, f"{describe(target)} is shown to a few users")
+    if at_least(view.record.stage, PREVIEWED):
+        return None
+    return view.note(
+        f"{describe(target)} is created, inactive"
+        + (" and shown by " + _listed(view.preview) if view.preview else ""),
+        stage=PREVIEWED,
+        preview=target.hash if view.preview else "",
+        message=f"revision {target.number} is previewed",
+        intent={},
+    )
+
+
+def _listed(services: t.Iterable[ServiceSeen]) -> str:
+    return ", ".join(f"Service {s.name}" for s in services)
+
+
+def _grow(view: View, target: Revision) -> Step | None:
+    """Scale up step by step, each ready before the next, until the last is ready."""
+    if at_least(view.record.stage, ANALYSED):
+        return None
+    last = view.parameters.before_promotion(view.full)
+    complete = target.replicas >= last and target.available >= last
+    if complete:
+        return _analysed(view, target)
+    if not at_least(view.want.goal, ANALYSED):
+        return Done()
+    if target.available < min(target.replicas, last):
+        return _wait_for_pods(view, target, target.replicas)
+    interval = timedelta(seconds=view.parameters.scale_up_interval_seconds)
+    record = view.record
+    if interval and record.scale_from != target.replicas:
+        return view.note(
+            scale_at=view.now + interval,
+            scale_from=target.replicas,
+            progress_at=None,
+            message=f"revision {target.number} has {target.replicas}/{last} pods",
+        )
+    if record.scale_at is not None and view.now < record.scale_at:
+        what = f"{describe(target)} holds at {target.replicas}/{last} pods"
+        return Wait(what, record.scale_at, "until the next step of the scale-up")
+    sizes = view.parameters.step_sizes(view.full)
+    following = next(s for s in sizes if s > target.replicas)
+    return Scale(target.hash, following, "next step of the scale-up")
+
+
+def _analysed(view: View, target: Revision) -> Step:
+    """Step 5 is over: on to the promotion, or into the pause before it."""
+    intent = view.cutover_intent(target.hash)
+    if view.gate_open:
+        return view.note(
+            stage=ANALYSED,
+            intent=intent,
+            scale_at=None,
+            progress_at=None,
+            progress_available=0,
+            message=f"revision {target.number} may be promoted",
+        )
+    p = view.parameters
+    if p.auto_promotion_enabled:
+        until = view.now + timedelta(seconds=p.auto_promotion_seconds)
+        say = f"paused before promotion for {p.auto_promotion_seconds} s"
+    else:
+        until = None
+        say = "paused before promotion until it is promoted or aborted"
+    return view.note(
+        say,
+        (Event("RolloutPaused", f"Revision {target.number} is {say}"),),
+        stage=PAUSED,
+        phase=PHASE_PAUSED,
+        message=f"revision {target.number} is {say}",
+        promote_at=until,
+        scale_at=None,
+        progress_at=None,
+        progress_available=0,
+        intent=intent,
+    )
+
+
+def _pass_gate(view: View, target: Revision) -> Step | None:
+    record = view.record
+    if not view.gate_open:
+        unset = view.parameters.auto_promotion_enabled and record.promote_at is None
+        if record.stage != PAUSED or unset:
+            return _analysed(view, target)
+        waits = view.want.goal == PAUSED and view.want.inline and record.promote_at
+        if waits:
+            what = f"{describe(target)} is paused before promotion"
+            return Wait(what, record.promote_at, "until it is promoted by itself")
+        return Done()
+    if not at_least(view.want.goal, PROMOTED):
+        return Done()
+    if record.phase == PHASE_PAUSED:
+        say = "promotion was approved" if view.want.approve else "the pause is over"
+        return view.note(say, approved=True, promote_at=None, phase=PROGRESSING)
+    return None
+
+
+def _promote(view: View, target: Revision) -> Step | None:
+    if target.replicas < view.full:
+        return Scale(target.hash, view.full, "full size before promotion")
+    if target.available < view.full:
+        return _wait_for_pods(view, target, view.full)
+    step = _prove(view, target, view.full)
+    if step is not None:
+        return step
+    intent = view.cutover_intent(target.hash)
+    if dict(view.record.intent) != intent:
+        return view.note(intent=intent)
+    return Cutover(target.hash)
+
+
+def _update(view: View) -> Step | None:
+    target = view.target
+    if target is None or view.is_active or target.aborted:
+        return None
+    if not view.in_flight and view.in_flight_hash != target.hash:
+        return None
+    if not view.seen.record_exists and view.want.deploy is None:
+        return Fail(
+            f"{describe(target)} is in flight and its record is gone, so it is not"
+            " known what it has passed; run the deploy playbook with its manifest, or"
+            " abort it."
+        )
+    for rule in (_reach_first_step, _show_preview, _grow, _pass_gate, _promote):
+        step = rule(view, target)
+        if step is not None:
+            return step
+    return None
+
+
+# -- after the cutover -----------------------------------------------------------------
+
+
+def _verify(view: View) -> Step | None:
+    """The cutover is seen to have happened; the target becomes the stable revision."""
+    target, record = view.target, view.record
+    if target is None or not view.is_active or view.another_in_flight:
+        return None
+    ended = record.stage in (VERIFIED, RETIRED) and record.revision == target.hash
+    if ended and record.stable == target.hash:
+        return None
+    if view.seen.record_exists and record.stable == target.hash and not view.in_flight:
+        return _back_to_rest(view, target)
+    step = _prove_after(view, target)
+    if step is not None:
+        return step
+    away = tuple(s.name for s in view.preview if s.target != target.hash)
+    if away:
+        return Point(away, target.hash, "it shows the stable revision between updates")
+    return _verified(view, target)
+
+
+def _prove_after(view: View, target: Revision) -> Step | None:
+    proofs = view.seen.with_role(names.ROLE_PROOF)
+    active = view.seen.with_role(names.ROLE_ACTIVE)
+    if len(proofs) < len(active) or any(s.target != target.hash for s in proofs):
+        return OpenProof(target.hash)
+    if target.available < target.replicas:
+        return _wait_for_pods(view, target, target.replicas)
+    proven = frozenset().union(*(s.endpoints.ready for s in proofs))
+    for service in active:
+        ready = service.endpoints.ready
+        foreign = len(ready - proven)
+        if foreign or len(ready) < target.replicas:
+            what = (
+                f"Service {service.name} directs to {describe(target)}:"
+                f" {len(ready & proven)}/{target.replicas} ready endpoints"
+                + (f", {foreign} not known to be of it" if foreign else "")
+            )
+            return _wait(view, target, len(ready & proven), what)
+    return None
+
+
+def _verified(view: View, target: Revision) -> Note:
+    switched = not view.first or view.moving_to(target.hash)
+    number = target.number
+    record = dataclasses.replace(
+        view.record,
+        revision=target.hash,
+        stage=VERIFIED,
+        phase=HEALTHY,
+        message=f"revision {number} is stable and serves all users",
+        active=target.hash,
+        stable=target.hash,
+        preview=target.hash if view.preview else "",
+        last_number=max(number, view.record.last_number),
+        promote_at=None,
+        approved=False,
+        scale_at=None,
+        progress_at=None,
+        intent={},
+        request=None,
+    ).closed(view.now, "promoted", number)
+    settled = View(view.want, dataclasses.replace(view.seen, record=record), view.now)
+    scheduled = _schedule_retirement(settled)
+    if isinstance(scheduled, Note):
+        record = scheduled.record
+    say = f"{describe(target)} is active and stable"
+    listed = ", ".join(s.name for s in view.seen.with_role(names.ROLE_ACTIVE))
+    events = (
+        Event("SwitchService", f"Service {listed} directs to revision {number}"),
+        Event("RolloutCompleted", f"Revision {number} is the stable revision"),
+    )
+    return Note(record.noted(view.now, say), say, events if switched else events[1:])
+
+
+def _back_to_rest(view: View, target: Revision) -> Step | None:
+    """The stable revision is wanted and active again, after an abort or a supersede."""
+    away = tuple(s.name for s in view.preview if s.target != target.hash)
+    if away:
+        return Point(away, target.hash, "it shows the stable revision between updates")
+    if view.want.deploy is None:
+        return None
+    if view.seen.with_role(names.ROLE_PROOF):
+        return CloseProof()
+    return view.note(
+        revision=target.hash,
+        stage=VERIFIED,
+        phase=HEALTHY,
+        message=f"revision {target.number} is stable and serves all users",
+        active=target.hash,
+        preview=target.hash if view.preview else "",
+    )
+
+
+def _settle(view: View) -> Step | None:
+    """At rest: resized pods are seen ready, drift of the preview is mended."""
+    target = view.target
+    if target is None or not view.is_active or view.another_in_flight:
+        return None
+    if view.seen.with_role(names.ROLE_PROOF):
+        return CloseProof()
+    away = tuple(s.name for s in view.preview if s.target != target.hash)
+    if away:
+        return Point(away, target.hash, "it shows the stable revision between updates")
+    if view.record.progress_at is not None:
+        if target.available < target.replicas:
+            return _wait_for_pods(view, target, target.replicas)
+        return view.note(progress_at=None)
+    return None
+
+
+def _retire(view: View) -> Step | None:
+    """Wait for what is due later, then tidy up."""
+    if view.seen.active_hash is None or view.in_flight_hash is not None:
+        return None
+    old = _old_revisions(view)
+    pending = {
+        h: at
+        for h, at in view.record.retire_at.items()
+        if any(r.hash == h and r.replicas > 0 for r in old)
+    }
+    if pending:
+        if view.want.goal != RETIRED or not view.want.inline:
+            return Done()
+        first = min(pending, key=lambda h: pending[h])
+        what = f"{describe(view.seen.revision(first))} is kept for a quick way back"
+        return Wait(what, pending[first], "until it is scaled down")
+    limit = _parameters_in_force(view).revision_history_limit
+    scaled_down = [r for r in old if r.replicas == 0]
+    if len(scaled_down) > limit:
+        return Delete(scaled_down[-1].hash)
+    if view.record.stage == VERIFIED:
+        return view.note(
+            "the release is complete" if scaled_down else "", stage=RETIRED
+        )
+    return None
+
+
+# -- waits -----------------------------------------------------------------------------
+
+
+def _prove(view: View, revision: Revision, need: int) -> Step | None:
+    """Until the proof Services show that many ready endpoints of a revision."""
+    proofs = view.seen.with_role(names.ROLE_PROOF)
+    active = view.seen.with_role(names.ROLE_ACTIVE)
+    if len(proofs) < len(active) or any(s.target != revision.hash for s in proofs):
+        return OpenProof(revision.hash)
+    for proof in proofs:
+        ready = len(proof.endpoints.ready)
+        if ready >= need:
+            continue
+        if proof.endpoints.portless:
+            return Fail(
+                f"{describe(revision)} has no container port by a name that an active"
+                f" Service's targetPort uses (seen through Service {proof.name}), so"
+                " every request to it would be refused; name the port in the"
+                " manifest."
+            )
+        what = (
+            f"endpoints of {describe(revision)} as Service {proof.name} sees them:"
+            f" {ready}/{need} ready"
+        )
+        return _wait(view, revision, ready, what)
+    return None
+
+
+def _wait_for_pods(view: View, revision: Revision, need: int) -> Step:
+    what = f"{describe(revision)}: {revision.available}/{need} pods available"
+    return _wait(view, revision, revision.available, what)
+
+
+def _wait(view: View, revision: Revision, have: int, what: str) -> Step:
+    """Wait under the progress deadline, which each newly available pod renews."""
+    since = revision.failing_since
+    if since is not None and view.now >= since + CREATE_FAILURE_GRACE:
+        return Fail(
+            f"Pods of {describe(revision)} cannot be created: {revision.failure}",
+            evidence=revision.hash,
+            degrades=True,
+        )
+    record = view.record
+    seconds = view.parameters.progress_deadline_seconds
+    deadline = record.progress_at
+    if deadline is None or have > record.progress_available:
+        return view.note(
+            progress_at=view.now + timedelta(seconds=seconds),
+            progress_available=max(have, record.progress_available),
+        )
+    if view.now < deadline:
+        return Wait(what, deadline, "until its progress deadline")
+    if view.parameters.progress_deadline_abort and _can_abort(view, revision):
+        return view.note(
+            f"{what}: no progress for {seconds} s",
+            request=Request(
+                "abort", revision.hash, f"its progress deadline of {seconds} s"
+            ),
+        )
+    return Fail(
+        f"{what}; no further one became available within the progress deadline of"
+        f" {seconds} s.",
+        evidence=revision.hash,
+        degrades=True,
+    )
+
+
+def _can_abort(view: View, revision: Revision) -> bool:
+    return view.in_flight and not view.first and revision.hash == view.target_hash
+
+
+_RULES: tuple[Rule, ...] = (
+    _close_what_others_opened,
+    _heed_request,
+    _abort,
+    _supersede,
+    _start,
+    _create,
+    _update_parameters,
+    _retire_due,
+    _update,
+    _verify,
+    _settle,
+    _schedule_retirement,
+    _retire,
+)
+
+
+def next_task(want: Want, seen: Observed, now: datetime) -> str:
+    """The module that takes a rollout on from here.
+
+    :returns: ``analysis``, ``pause``, ``promote``, ``scale_down`` or ``none``.
+    """
+    view = View(want, seen, now)
+    target = view.target
+    if target is None or target.aborted or view.record.phase == DEGRADED:
+        return _rest_task(view)
+    if view.in_flight and not view.is_active:
+        if not at_least(view.record.stage, ANALYSED):
+            return "analysis"
+        return "promote" if view.gate_open else "pause"
+    if view.in_flight:
+        return "promote"
+    return _rest_task(view)
+
+
+def _rest_task(view: View) -> str:
+    waits = [r for r in _old_revisions(view) if r.replicas > 0]
+    due = any(r.hash in view.record.retire_at for r in waits)
+    return "scale_down" if due and view.want.inline else "none"

@@ -1,0 +1,260 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The lock: a Lease that keeps two runs from driving one rollout.
+
+Alive is who is *seen* renewing, on the local monotonic clock: clocks of different
+machines are never compared. Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+from . import _names as names
+from ._api import Api
+from ._clock import ServerClock, format_instant, parse_instant
+from ._driver import Holder
+from ._errors import ApiError, Conflict, LockHeld, LockLost
+from ._watches import Collection, Watches
+
+Object = dict[str, t.Any]
+
+LEASE_SECONDS = 15
+RENEW_SECONDS = 3
+_ANNOTATION_DISPLAY = f"{names.PREFIX}/holder"
+
+
+class Lock:
+    """The Lease of one rollout, taken before the first planned write.
+
+    :param on_lost: called from the renewing thread when another run has it.
+    :param on_takeover: called after the lock of a dead holder was taken over, before
+        any other write.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        clock: ServerClock,
+        namespace: str,
+        rollout: str,
+        holder: Holder,
+        on_lost: t.Callable[[LockLost], None],
+        on_takeover: t.Callable[[str], None],
+    ) -> None:
+        self._api = api
+        self._clock = clock
+        self._holder = holder
+        self._rollout = rollout
+        self._namespace = namespace
+        self._name = names.record_name(rollout)
+        self._folder = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._on_lost = on_lost
+        self._on_takeover = on_takeover
+        self._lease: Object | None = None
+        self._seen_alive = 0.0
+        self._stop = threading.Event()
+        self._lost: LockLost | None = None
+        self._mutex = threading.Lock()
+
+    @property
+    def held(self) -> bool:
+        """Whether this run drives the rollout."""
+        return self._lease is not None
+
+    def check(self) -> None:
+        """Called before each write.
+
+        :raises LockLost: another run has taken the rollout over, or may have.
+        """
+        if self._lost is not None:
+            raise self._lost
+        silent = time.monotonic() - self._seen_alive
+        if self.held and silent > LEASE_SECONDS:
+            raise LockLost(
+                f"The lock of {self._rollout} could not be renewed for {silent:.0f} s,"
+                " so another run may drive it by now; run again."
+            )
+
+    def acquire(self) -> None:
+        """Take the lock, or stay its holder.
+
+        :raises LockHeld: another run is seen renewing it.
+        """
+        if self.held:
+            return
+        found = self._api.find(f"{self._folder}/{self._name}")
+        taken_over = ""
+        if found is None:
+            lease = self._create()
+        elif _identity(found) == self._holder.identity():
+            lease = found if self._is_fresh(found) else self._take(found)
+        elif not _identity(found):
+            lease = self._take(found)
+        else:
+            self._wait_until_dead(found)
+            taken_over = _display(found)
+            lease = self._take(found)
+        self._lease = lease
+        self._seen_alive = time.monotonic()
+        threading.Thread(target=self._renew, name="lease", daemon=True).start()
+        if taken_over:
+            self._on_takeover(taken_over)
+
+    def live_holder(self) -> str:
+        """Another run that drives this rollout, as people know it; empty if none."""
+        found = self._api.find(f"{self._folder}/{self._name}")
+        if found is None or _identity(found) in ("", self._holder.identity()):
+            return ""
+        try:
+            self._wait_until_dead(found)
+        except LockHeld:
+            return _display(found)
+        return ""
+
+    def _is_fresh(self, lease: Object) -> bool:
+        renewed = parse_instant(lease["spec"].get("renewTime"))
+        if renewed is None:
+            return False
+        return abs((self._clock.now() - renewed).total_seconds()) < RENEW_SECONDS
+
+    def _spec(self, holder: str, acquired: str | None = None) -> Object:
+        now = format_instant(self._clock.now()).replace("Z", "000Z")
+        return {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "acquireTime": acquired or now,
+            "renewTime": now,
+        }
+
+    def _create(self) -> Object:
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": self._name,
+                "namespace": self._namespace,
+                "labels": {names.LABEL_ROLLOUT: self._rollout},
+                "annotations": {_ANNOTATION_DISPLAY: self._holder.display},
+            },
+            "spec": self._spec(self._holder.identity()),
+        }
+        try:
+            return self._api.create(self._folder, body)
+        except Conflict as error:
+            raise self._held_by("another run that began at the same moment") from error
+
+    def _write(self, lease: Object, holder: str, acquired: str | None) -> Object:
+        metadata = dict(lease["metadata"])
+        metadata["annotations"] = {
+            **(metadata.get("annotations") or {}),
+            _ANNOTATION_DISPLAY: self._holder.display,
+        }
+        body = {**lease, "metadata": metadata, "spec": self._spec(holder, acquired)}
+        return self._api.replace(f"{self._folder}/{self._name}", body)
+
+    def _take(self, lease: Object) -> Object:
+        try:
+            return self._write(lease, self._holder.identity(), None)
+        except Conflict as error:
+            raise self._held_by("another run that began at the same moment") from error
+
+    def _held_by(self, who: str) -> LockHeld:
+        return LockHeld(
+            f"{self._namespace}/{self._rollout} is being driven by {who}; wait until it"
+            " ends. The promote and abort playbooks may be run meanwhile: they ask"
+            " that run."
+        )
+
+    def _wait_until_dead(self, lease: Object) -> None:
+        """Until the holder has not been seen renewing for a whole lease.
+
+        :raises LockHeld: it renewed.
+        """
+        holder = Holder.from_identity(_identity(lease))
+        if holder is not None and holder.is_gone():
+            return
+        query = {"fieldSelector": f"metadata.name={self._name}"}
+        watched = Collection(self._folder, query)
+        watched.load(self._api)
+        watches = Watches(self._api)
+        watches.watch([watched])
+        deadline = time.monotonic() + LEASE_SECONDS
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                current = watched.items.get(self._name)
+                if current is None or not _identity(current):
+                    return
+                if _version(current) != _version(lease):
+                    raise self._held_by(_display(current))
+                watches.wait(left)
+        finally:
+            watches.close()
+
+    def _renew(self) -> None:
+        while not self._stop.wait(RENEW_SECONDS):
+            with self._mutex:
+                if self._stop.is_set() or self._lease is None:
+                    return
+                try:
+                    self._renew_once(self._lease)
+                except LockLost as error:
+                    self._lost = error
+                    self._on_lost(error)
+                    return
+                except ApiError:
+                    # Tried again in three seconds; check() knows how long it has been.
+                    continue
+
+    def _renew_once(self, lease: Object) -> None:
+        acquired = lease["spec"].get("acquireTime")
+        try:
+            self._lease = self._write(lease, self._holder.identity(), acquired)
+        except Conflict as error:
+            current = self._api.find(f"{self._folder}/{self._name}")
+            if current is None or _identity(current) != self._holder.identity():
+                who = _display(current) if current else "nobody"
+                raise LockLost(
+                    f"{self._namespace}/{self._rollout} was taken over by {who}; this"
+                    " run stops."
+                ) from error
+            self._lease = current
+        self._seen_alive = time.monotonic()
+
+    def suspend(self) -> None:
+        """Stop renewing, and stay the holder: the next task of this play goes on."""
+        self._stop.set()
+
+    def release(self) -> None:
+        """Let the lock go, if this run has it."""
+        self._stop.set()
+        with self._mutex:
+            lease = self._lease
+            if lease is None:
+                found = self._api.find(f"{self._folder}/{self._name}")
+                if found is None or _identity(found) != self._holder.identity():
+                    return
+                lease = found
+            self._lease = None
+            try:
+                self._write(lease, "", None)
+            except ApiError:
+                # It ends by itself fifteen seconds after the last renewal.
+                return
+
+
+def _identity(lease: Object) -> str:
+    return str(lease["spec"].get("holderIdentity") or "")
+
+
+def _display(lease: Object) -> str:
+    annotations = lease["metadata"].get("annotations") or {}
+    return str(annotations.get(_ANNOTATION_DISPLAY) or _identity(lease))
+
+
+def _version(lease: Object) -> str:
+    return str(lease["metadata"]["resourceVersion"])

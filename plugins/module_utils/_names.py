@@ -1,0 +1,57 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The names that this collection puts on Kubernetes objects.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+PREFIX = "cutover.bluegreen"
+
+FIELD_MANAGER = PREFIX
+
+LABEL_ROLLOUT = f"{PREFIX}/rollout"
+LABEL_HASH = f"{PREFIX}/revision-hash"
+
+ANNOTATION_ABORTED = f"{PREFIX}/aborted"
+ANNOTATION_FENCE = f"{PREFIX}/fence"
+ANNOTATION_ORIGINAL_SELECTOR = f"{PREFIX}/original-selector"
+ANNOTATION_PARAMETERS = f"{PREFIX}/parameters"
+ANNOTATION_REVISION = f"{PREFIX}/revision"
+ANNOTATION_ROLE = f"{PREFIX}/role"
+# The user's Services carry the rollout as an annotation: a label would be
+# copied onto their EndpointSlices and so rewrite each of them.
+ANNOTATION_ROLLOUT = f"{PREFIX}/rollout"
+
+ROLE_ACTIVE = "active"
+ROLE_PREVIEW = "preview"
+ROLE_PROOF = "proof"
+
+# A Deployment is called <name>-<10 hex digits>; its pods add 17 characters more,
+# and a label value holds 63.
+MAX_NAME_LENGTH = 52
+_MAX_SERVICE_NAME_LENGTH = 63
+
+
+def deployment_name(rollout: str, revision_hash: str) -> str:
+    """The name of the Deployment of one revision."""
+    return f"{rollout}-{revision_hash}"
+
+
+def record_name(rollout: str) -> str:
+    """The name of the ConfigMap and of the Lease of a rollout."""
+    return f"bluegreen-{rollout}"
+
+
+def proof_service_name(service: str) -> str:
+    """The name of the proof Service of an active Service, at most 63 characters."""
+    name = f"{service}-bluegreen-proof"
+    if len(name) <= _MAX_SERVICE_NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(service.encode()).hexdigest()[:8]
+    return f"{service[:38]}-{digest}-bluegreen-proof"

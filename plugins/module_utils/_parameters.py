@@ -1,0 +1,224 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The release parameters: what the user asks of a release besides the pod template.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import typing as t
+from dataclasses import dataclass
+
+from ._errors import BadInput
+
+NEVER = -1
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number of pods, or a percentage of the full size."""
+
+    value: int
+    percent: bool
+
+    def of(self, full: int) -> int:
+        """The number of pods, percentages rounded up, at least one of a full size."""
+        return math.ceil(full * self.value / 100) if self.percent else self.value
+
+    def __str__(self) -> str:
+        return f"{self.value}%" if self.percent else str(self.value)
+
+
+def parse_size(text: object, variable: str) -> Size:
+    """A step of the scale-up.
+
+    :raises BadInput: it is neither a count nor a percentage.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*(%?)\s*", str(text))
+    if not match or isinstance(text, bool):
+        raise BadInput(
+            f"{variable}: {text!r} is neither a count nor a percentage; write a whole"
+            " number of pods, or a percentage such as 25%."
+        )
+    return Size(int(match.group(1)), bool(match.group(2)))
+
+
+ALL_AT_ONCE = (Size(100, True),)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The release parameters of one revision. Durations are in seconds.
+
+    They stand on the revision's Deployment as an annotation, so that every later
+    run needs only the name and the namespace.
+    """
+
+    replicas: int | None = None
+    active_services: tuple[str, ...] = ()
+    preview_services: tuple[str, ...] = ()
+    preview_replica_count: int | None = None
+    scale_up_steps: tuple[Size, ...] = ALL_AT_ONCE
+    scale_up_interval_seconds: int = 0
+    auto_promotion_enabled: bool = True
+    auto_promotion_seconds: int = 0
+    scale_down_delay_seconds: int = 30
+    scale_down_delay_revision_limit: int | None = None
+    abort_scale_down_delay_seconds: int = 30
+    progress_deadline_seconds: int = 600
+    progress_deadline_abort: bool = False
+    min_ready_seconds: int = 0
+    revision_history_limit: int = 10
+
+    def to_json(self) -> str:
+        """The annotation's value: what differs from the defaults, keys sorted."""
+        values: dict[str, t.Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                values[field.name] = value
+        if "scale_up_steps" in values:
+            values["scale_up_steps"] = [str(s) for s in self.scale_up_steps]
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | None) -> Parameters | None:
+        """Read the annotation back; none if it is absent or was edited beyond use."""
+        try:
+            values = json.loads(text or "")
+            known = {f.name for f in dataclasses.fields(cls)}
+            kept = {k: v for k, v in values.items() if k in known}
+            for name in ("active_services", "preview_services"):
+                kept[name] = tuple(kept.get(name, ()))
+            if "scale_up_steps" in kept:
+                kept["scale_up_steps"] = tuple(
+                    parse_size(step, name) for step in kept["scale_up_steps"]
+                )
+            return cls(**kept)
+        except (ValueError, TypeError, AttributeError, BadInput):
+            return None
+
+    def step_sizes(self, full: int) -> tuple[int, ...]:
+        """The sizes that the new revision passes through before promotion.
+
+        They end with its size before promotion: ``preview_replica_count``, or all.
+        """
+        last = self.before_promotion(full)
+        sizes = [min(step.of(last), last) for step in self.scale_up_steps]
+        steps = [s for i, s in enumerate(sizes) if s > max([0, *sizes[:i]])]
+        return tuple(steps) if steps and steps[-1] == last else (*steps, last)
+
+    def before_promotion(self, full: int) -> int:
+        """How many pods the new revision has while it is previewed and analysed."""
+        if self.preview_replica_count is None:
+            return full
+        return min(self.preview_replica_count, full)
+
+
+def _refuse_below(value: int | None, least: int, variable: str, unit: str) -> None:
+    if value is not None and value < least:
+        never = " (-1 means never)" if least == NEVER else ""
+        raise BadInput(
+            f"{variable}: {value} is too low; give {unit} of at least {least}{never}."
+        )
+
+
+def validate(parameters: Parameters, prefix: str = "") -> None:
+    """Refuse parameters that no release could keep to.
+
+    :param prefix: stands before each name in messages.
+    :raises BadInput: one sentence about the first that is wrong.
+    """
+    p = parameters
+    seconds = "a number of seconds"
+    _refuse_below(p.replicas, 1, "definition: spec.replicas", "a number of pods")
+    for name, least in (
+        ("scale_up_interval_seconds", 0),
+        ("auto_promotion_seconds", 0),
+        ("scale_down_delay_seconds", NEVER),
+        ("abort_scale_down_delay_seconds", NEVER),
+        ("progress_deadline_seconds", 1),
+        ("min_ready_seconds", 0),
+    ):
+        _refuse_below(getattr(p, name), least, prefix + name, seconds)
+    for name in ("scale_down_delay_revision_limit", "revision_history_limit"):
+        _refuse_below(getattr(p, name), 0, prefix + name, "a number of revisions")
+    _refuse_below(
+        p.preview_replica_count, 1, f"{prefix}preview_replica_count", "a number of pods"
+    )
+    if p.progress_deadline_seconds <= p.min_ready_seconds:
+        raise BadInput(
+            f"{prefix}progress_deadline_seconds: {p.progress_deadline_seconds} is not"
+            f" above min_ready_seconds ({p.min_ready_seconds}), so no pod could ever"
+            " become available in time; raise it."
+        )
+    _validate_services(p, prefix)
+    _validate_sizes(p, prefix)
+
+
+def _validate_services(p: Parameters, prefix: str) -> None:
+    if not p.active_services:
+        raise BadInput(
+            f"{prefix}active_service: nothing was given; name the Service that users"
+            " reach, or give its manifest."
+        )
+    for name in p.preview_services:
+        if name in p.active_services:
+            raise BadInput(
+                f"{prefix}preview_service: Service {name} is the active Service, too;"
+                " the preview needs a Service of its own."
+            )
+
+
+def _validate_sizes(p: Parameters, prefix: str) -> None:
+    full = p.replicas
+    if full is not None and (p.preview_replica_count or 0) > full:
+        raise BadInput(
+            f"{prefix}preview_replica_count: {p.preview_replica_count} is above the"
+            f" full size of {full} pods that the definition asks for; lower it."
+        )
+    if not p.scale_up_steps:
+        raise BadInput(
+            f"{prefix}scale_up_steps: the list is empty; leave it out, or give counts"
+            " or percentages that rise to 100%."
+        )
+    last = None if full is None else p.before_promotion(full)
+    previous: Size | None = None
+    for step in p.scale_up_steps:
+        _validate_step(step, previous, last, f"{prefix}scale_up_steps")
+        previous = step
+
+
+def _validate_step(
+    step: Size, previous: Size | None, last: int | None, variable: str
+) -> None:
+    if step.value < 1 or (step.percent and step.value > 100):
+        raise BadInput(
+            f"{variable}: {step} is outside the range; steps go from 1 pod (or 1%)"
+            " to 100%."
+        )
+    if not step.percent and last is not None and step.value > last:
+        raise BadInput(
+            f"{variable}: {step} pods are above the size before promotion, {last};"
+            " lower the step."
+        )
+    if previous is None:
+        return
+    comparable = step.percent == previous.percent
+    scale = last if last is not None else 100
+    now, before = (
+        (step.value, previous.value)
+        if comparable
+        else (step.of(scale), previous.of(scale))
+    )
+    if now < before:
+        raise BadInput(
+            f"{variable}: {step} comes after {previous} and is lower; steps only go up."
+        )

@@ -1,0 +1,253 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is refused before the first write: what stands in the way in the cluster.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import _names as names
+from ._api import forbidden
+from ._cluster import Cluster, selects
+from ._errors import ApiError, BadInput
+from ._manifests import Deployment, ServiceInput, original_selector
+
+Object = dict[str, t.Any]
+
+_HOSTNAME = "kubernetes.io/hostname"
+# A person's one-off server-side apply: no reconciler will put its selector back.
+_ONE_OFF_MANAGERS = ("kubectl", names.FIELD_MANAGER)
+
+
+class Preflight:
+    """The checks of one deploy.
+
+    :param adopted: the plain Deployment that is about to be adopted, if any.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        deployment: Deployment,
+        active: tuple[ServiceInput, ...],
+        preview: tuple[ServiceInput, ...],
+        other: tuple[str, ...],
+        accepted_managers: tuple[str, ...],
+        adopted: Object | None,
+    ) -> None:
+        self._cluster = cluster
+        self._deployment = deployment
+        self._active = active
+        self._preview = preview
+        self._other = other
+        self._accepted = accepted_managers
+        self._adopted = adopted
+        self.warnings: list[str] = []
+
+    def check(self) -> None:
+        """Refuse what no release should begin with.
+
+        :raises BadInput: one sentence about the first obstacle.
+        """
+        for service in self._active:
+            self._check_service(service, "active_service")
+        for service in self._preview:
+            self._check_service(service, "preview_service")
+        self._check_undeclared()
+        for service in self._active:
+            self._check_other_workloads(service.name)
+
+    def check_placement(self, size: int) -> None:
+        """Refuse a new revision whose pods find no node beside the active one's.
+
+        :param size: how many pods it will have.
+        """
+        pod_spec = self._deployment.template["spec"]
+        ports = _host_ports(pod_spec)
+        repelled = _repels_itself(pod_spec, self._deployment.pod_labels)
+        if not ports and not repelled:
+            return
+        try:
+            nodes = self._cluster.api.get("/api/v1/nodes")["items"]
+        except ApiError as error:
+            if not forbidden(error):
+                raise
+            self.warnings.append(
+                "Whether the nodes have room for both revisions was not checked:"
+                f" {error}"
+            )
+            return
+        usable = {n["metadata"]["name"] for n in nodes if _accepts(n, pod_spec)}
+        taken = {
+            p["spec"].get("nodeName")
+            for p in self._cluster.pods(_selector_of(self._deployment.pod_labels))
+        }
+        free = usable - taken
+        if len(free) < size:
+            why = (
+                f"host port {', '.join(map(str, ports))}"
+                if ports
+                else "required pod anti-affinity"
+            )
+            raise BadInput(
+                f"definition: {why} keeps the new revision off the nodes that run the"
+                f" active one: {size} pods need a free node each, {len(free)} of"
+                f" {len(usable)} are free; add nodes, make it preferred, or lower"
+                " preview_replica_count."
+            )
+
+    def _check_service(self, given: ServiceInput, variable: str) -> None:
+        service = self._cluster.services.items.get(given.name)
+        if service is None:
+            if given.manifest is None:
+                raise BadInput(
+                    f"{variable}: Service {given.name} does not exist in namespace"
+                    f" {self._cluster.namespace}; create it, or give its manifest."
+                )
+            self._check_labels(given.name, given.manifest, variable)
+            return
+        annotations = service["metadata"].get("annotations") or {}
+        owner = annotations.get(names.ANNOTATION_ROLLOUT)
+        if owner not in (None, self._cluster.rollout):
+            raise BadInput(
+                f"{variable}: Service {given.name} belongs to the rollout {owner}; give"
+                " this rollout a Service of its own."
+            )
+        self._check_labels(given.name, service, variable)
+        self._check_manager(service, variable)
+
+    def _check_labels(self, name: str, service: Object, variable: str) -> None:
+        selector = original_selector(service)
+        if not selector:
+            raise BadInput(
+                f"{variable}: Service {name} has no selector, so nobody can direct it;"
+                " give it the labels of the pods that it serves."
+            )
+        for key, value in selector.items():
+            found = self._deployment.pod_labels.get(key)
+            if found != value:
+                raise BadInput(
+                    f"{variable}: Service {name} selects {key}={value}, the pods of the"
+                    f" definition have {key}={found}, so it would never reach them;"
+                    " make them agree."
+                )
+
+    def _check_manager(self, service: Object, variable: str) -> None:
+        name = service["metadata"]["name"]
+        for manager in _selector_appliers(service):
+            if manager in _ONE_OFF_MANAGERS or manager in self._accepted:
+                continue
+            raise BadInput(
+                f"{variable}: {manager} owns spec.selector of Service {name} by"
+                " server-side apply and would put its own selector back; tell it to"
+                " ignore that field, or accept it with accept_field_manager."
+            )
+
+    def _check_undeclared(self) -> None:
+        """Every Service that would select the new pods must be declared."""
+        declared = {s.name for s in (*self._active, *self._preview)} | set(self._other)
+        labels = {
+            **self._deployment.pod_labels,
+            names.LABEL_ROLLOUT: self._cluster.rollout,
+            names.LABEL_HASH: self._deployment.hash,
+        }
+        for name, service in self._cluster.services.items.items():
+            if name in declared or self._is_ours(service):
+                continue
+            if selects(service, labels):
+                raise BadInput(
+                    f"Service {name} would send its users to the new revision before it"
+                    " is promoted; declare it with active_service, preview_service or"
+                    " other_services, or narrow its selector."
+                )
+
+    def _is_ours(self, service: Object) -> bool:
+        annotations = service["metadata"].get("annotations") or {}
+        return annotations.get(names.ANNOTATION_ROLE) == names.ROLE_PROOF
+
+    def _check_other_workloads(self, name: str) -> None:
+        """An active Service that has no hash yet must select this workload alone."""
+        service = self._cluster.services.items.get(name)
+        if service is None or names.LABEL_HASH in service["spec"]["selector"]:
+            return
+        own = _own_selector(self._adopted)
+        for pod in self._cluster.pods(_selector_of(original_selector(service))):
+            labels = pod["metadata"].get("labels") or {}
+            if labels.get(names.LABEL_ROLLOUT) == self._cluster.rollout:
+                continue
+            if own and all(labels.get(k) == v for k, v in own.items()):
+                continue
+            raise BadInput(
+                f"active_service: Service {name} also selects pod"
+                f" {pod['metadata']['name']}, which is not of this rollout and would"
+                " lose its users; narrow the Service's selector, or give the definition"
+                " the name of the Deployment that runs it."
+            )
+
+
+def _own_selector(deployment: Object | None) -> dict[str, str]:
+    if deployment is None:
+        return {}
+    selector: dict[str, str] = deployment["spec"]["selector"].get("matchLabels") or {}
+    return selector
+
+
+def _selector_of(labels: t.Mapping[str, str]) -> str:
+    return ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
+
+
+def _selector_appliers(service: Object) -> list[str]:
+    """The field managers that own the selector by server-side apply."""
+    found = []
+    for entry in service["metadata"].get("managedFields") or []:
+        owned = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+        if entry.get("operation") == "Apply" and "f:selector" in owned:
+            found.append(str(entry.get("manager")))
+    return found
+
+
+def _host_ports(pod_spec: Object) -> list[int]:
+    return [
+        port["hostPort"]
+        for container in pod_spec.get("containers") or []
+        for port in container.get("ports") or []
+        if port.get("hostPort")
+    ]
+
+
+def _repels_itself(pod_spec: Object, labels: t.Mapping[str, str]) -> bool:
+    """Whether required anti-affinity keeps pods with these labels off one node."""
+    affinity = pod_spec.get("affinity") or {}
+    terms = (affinity.get("podAntiAffinity") or {}).get(
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ) or []
+    return any(
+        term.get("topologyKey") == _HOSTNAME
+        and _term_matches(term.get("labelSelector") or {}, labels)
+        for term in terms
+    )
+
+
+def _term_matches(selector: Object, labels: t.Mapping[str, str]) -> bool:
+    wanted = selector.get("matchLabels") or {}
+    expressions = selector.get("matchExpressions") or []
+    if not wanted and not expressions:
+        return False
+    return all(labels.get(k) == v for k, v in wanted.items()) and all(
+        e.get("operator") == "In" and labels.get(e.get("key")) in e.get("values", [])
+        for e in expressions
+    )
+
+
+def _accepts(node: Object, pod_spec: Object) -> bool:
+    """Whether a node takes such pods, as far as selectors and cordons go."""
+    if node["spec"].get("unschedulable"):
+        return False
+    labels = node["metadata"].get("labels") or {}
+    wanted = pod_spec.get("nodeSelector") or {}
+    return all(labels.get(k) == v for k, v in wanted.items())

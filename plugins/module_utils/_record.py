@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The record: what a rollout is doing, has done and waits for, as a ConfigMap.
+
+It explains; the selectors and Deployments are the truth. Losing it loses history,
+and keeps every gate shut.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ._clock import format_instant, parse_instant
+from ._stages import DEGRADED, PAUSED, PHASE_PAUSED, STABLE, STAGES
+
+MAX_BYTES = 256 * 1024
+_MAX_TIMELINE = 200
+_MAX_HISTORY = 50
+_INSTANTS = ("promote_at", "scale_at", "progress_at", "started_at")
+_FLAT = ("phase", "stage", "message", "active", "stable", "preview")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What another run asks of the one that drives: ``promote`` or ``abort``."""
+
+    verb: str
+    revision: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The state of one rollout. Revisions are named by their hash."""
+
+    revision: str = ""
+    stage: str = STABLE
+    phase: str = ""
+    message: str = ""
+    active: str = ""
+    stable: str = ""
+    preview: str = ""
+    last_number: int = 0
+    started_at: datetime | None = None
+    # The pause before promotion ends at this instant; none: only by a decision.
+    promote_at: datetime | None = None
+    approved: bool = False
+    # The next step of the scale-up may be taken at this instant.
+    scale_at: datetime | None = None
+    # The size at which it is held until then.
+    scale_from: int = 0
+    # No newly available pod by this instant is a failure.
+    progress_at: datetime | None = None
+    progress_available: int = 0
+    # When each old revision is scaled down.
+    retire_at: t.Mapping[str, datetime] = field(default_factory=dict)
+    # The next act, written before it: each selector before and after.
+    intent: t.Mapping[str, t.Any] = field(default_factory=dict)
+    # What was seen of the last cutover.
+    cutover: t.Mapping[str, t.Any] = field(default_factory=dict)
+    request: Request | None = None
+    timeline: tuple[tuple[str, str], ...] = ()
+    history: tuple[t.Mapping[str, t.Any], ...] = ()
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the rollout goes on by itself, if a run is there to see it."""
+        if self.phase == PHASE_PAUSED and self.stage == PAUSED:
+            return self.promote_at
+        if self.scale_at is not None:
+            return self.scale_at
+        return min(self.retire_at.values(), default=None)
+
+    def significant(self) -> tuple[object, ...]:
+        """What others act upon: written before this run waits or acts.
+
+        The rest (progress, timeline) is written along with it.
+        """
+        minor = {"progress_at", "progress_available", "timeline", "stage", "cutover"}
+        values = [
+            getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name not in minor
+        ]
+        return (*values, self.stage == PAUSED)
+
+    def noted(self, at: datetime, text: str) -> Record:
+        """The same record with one more line in its timeline."""
+        line = (format_instant(at), text)
+        return dataclasses.replace(
+            self, timeline=(*self.timeline, line)[-_MAX_TIMELINE:]
+        )
+
+    def closed(self, at: datetime, outcome: str, number: int) -> Record:
+        """The same record with the release in flight moved to the history."""
+        entry = {
+            "revision": number,
+            "hash": self.revision,
+            "started": format_instant(self.started_at) if self.started_at else "",
+            "ended": format_instant(at),
+            "outcome": outcome,
+        }
+        return dataclasses.replace(self, history=(*self.history, entry)[-_MAX_HISTORY:])
+
+    def to_data(self) -> dict[str, str]:
+        """The ConfigMap's ``data``: flat keys for ``kubectl wait``, details as JSON.
+
+        At most 256 KiB: the oldest lines of the timeline and history go first.
+        """
+        data = {key: getattr(self, key) for key in _FLAT}
+        data["observed-revision"] = self.revision
+        data["next-at"] = format_instant(self.next_at) if self.next_at else ""
+        if self.request is not None:
+            data["request"] = json.dumps(dataclasses.asdict(self.request))
+        trimmed = self
+        details = trimmed._details_json()
+        while len(details.encode()) > MAX_BYTES and (
+            trimmed.timeline or trimmed.history
+        ):
+            trimmed = dataclasses.replace(
+                trimmed,
+                timeline=trimmed.timeline[len(trimmed.timeline) // 2 + 1 :],
+                history=trimmed.history[len(trimmed.history) // 2 + 1 :],
+            )
+            details = trimmed._details_json()
+        data["details"] = details
+        return data
+
+    def _details_json(self) -> str:
+        details: dict[str, t.Any] = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if f.name in (*_FLAT, "revision", "request") or not value:
+                continue
+            if isinstance(value, datetime):
+                value = format_instant(value)
+            if f.name == "retire_at":
+                value = {k: format_instant(v) for k, v in value.items()}
+            details[f.name] = value
+        return json.dumps(details, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_data(cls, data: t.Mapping[str, str]) -> Record:
+        """Read a record back. What cannot be read counts as never written."""
+        details = _mapping(data.get("details"))
+        values: dict[str, t.Any] = {key: data.get(key) or "" for key in _FLAT}
+        values["revision"] = data.get("observed-revision") or ""
+        if values["stage"] not in STAGES:
+            values["stage"] = STABLE
+        for key in _INSTANTS:
+            values[key] = parse_instant(details.get(key))
+        for key in ("last_number", "progress_available", "scale_from"):
+            number = details.get(key)
+            values[key] = number if isinstance(number, int) else 0
+        values["approved"] = details.get("approved") is True
+        values["retire_at"] = {
+            k: instant
+            for k, v in _as_mapping(details.get("retire_at")).items()
+            if (instant := parse_instant(v))
+        }
+        values["intent"] = _as_mapping(details.get("intent"))
+        values["cutover"] = _as_mapping(details.get("cutover"))
+        values["request"] = _request(data.get("request"))
+        values["timeline"] = tuple(
+            (str(line[0]), str(line[1]))
+            for line in _as_list(details.get("timeline"))
+            if isinstance(line, list) and len(line) == 2
+        )
+        values["history"] = tuple(
+            entry
+            for entry in _as_list(details.get("history"))
+            if isinstance(entry, dict)
+        )
+        return cls(**values)
+
+    def degraded(self, message: str) -> Record:
+        """The same record, degraded. A later run gets a new progress deadline."""
+        return dataclasses.replace(
+            self, phase=DEGRADED, message=message, progress_at=None
+        )
+
+
+def _mapping(text: str | None) -> dict[str, t.Any]:
+    try:
+        return _as_mapping(json.loads(text or "{}"))
+    except ValueError:
+        return {}
+
+
+def _as_mapping(value: object) -> dict[str, t.Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_list(value: object) -> list[t.Any]:
+    return value if isinstance(value, list) else []
+
+
+def _request(text: str | None) -> Request | None:
+    values = _mapping(text)
+    verb, revision = values.get("verb"), values.get("revision")
+    if verb not in ("promote", "abort") or not isinstance(revision, str):
+        return None
+    return Request(verb, revision, str(values.get("by", "")))

@@ -1,0 +1,189 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What people read about a rollout: the result of a module, and the status tree.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from datetime import datetime
+
+from . import _names as names
+from ._clock import format_instant
+from ._cluster import pod_trouble
+from ._model import Observed, Revision
+from ._record import Record
+
+Object = dict[str, t.Any]
+
+_MAX_LISTED = 50
+
+
+def rollout_result(
+    rollout: str,
+    namespace: str,
+    seen: Observed,
+    now: datetime,
+    target_hash: str | None,
+    next_task: str,
+    steps: t.Sequence[str],
+) -> dict[str, t.Any]:
+    """The ``rollout`` of every module's result."""
+    record = seen.record
+    return {
+        "name": rollout,
+        "namespace": namespace,
+        "phase": record.phase,
+        "stage": record.stage,
+        "message": record.message,
+        "target": _brief(seen, target_hash),
+        "active": _brief(seen, seen.active_hash),
+        "stable": _brief(seen, record.stable),
+        "preview": _brief(seen, _preview_hash(seen)),
+        "next_at": format_instant(record.next_at) if record.next_at else None,
+        "next_task": next_task,
+        "cutover": dict(record.cutover),
+        "revisions": [
+            _listed(r, seen, now)
+            for r in sorted(seen.revisions, key=lambda r: -r.number)[:_MAX_LISTED]
+        ],
+        "steps": list(steps)[-_MAX_LISTED:],
+    }
+
+
+def _brief(seen: Observed, revision_hash: str | None) -> dict[str, t.Any] | None:
+    revision = seen.revision(revision_hash)
+    if revision is None:
+        return {"revision": None, "hash": revision_hash} if revision_hash else None
+    return {"revision": revision.number, "hash": revision.hash}
+
+
+def _preview_hash(seen: Observed) -> str | None:
+    targets = seen.targets(names.ROLE_PREVIEW)
+    return next(iter(targets)) if len(targets) == 1 else None
+
+
+def _listed(revision: Revision, seen: Observed, now: datetime) -> dict[str, t.Any]:
+    return {
+        "revision": revision.number,
+        "hash": revision.hash,
+        "deployment": revision.deployment,
+        "replicas": revision.replicas,
+        "available": revision.available,
+        "images": list(revision.images),
+        "created": revision.created,
+        "tags": tags(revision, seen, now),
+    }
+
+
+def tags(revision: Revision, seen: Observed, now: datetime) -> list[str]:
+    """What a revision is at this moment, as in ``active`` or ``delay:17s``."""
+    found = []
+    if revision.hash in seen.targets(names.ROLE_ACTIVE):
+        found.append("active")
+    if revision.hash == seen.record.stable:
+        found.append("stable")
+    if revision.hash in seen.targets(names.ROLE_PREVIEW):
+        found.append("preview")
+    if revision.aborted:
+        found.append("aborted")
+    at = seen.record.retire_at.get(revision.hash)
+    if at is not None and revision.replicas > 0:
+        left = (at - now).total_seconds()
+        found.append(f"delay:{left:.0f}s" if left > 0 else "delay:passed")
+    return found
+
+
+def tree(
+    rollout: str,
+    namespace: str,
+    seen: Observed,
+    pods: t.Sequence[Object],
+    now: datetime,
+) -> list[str]:
+    """The status tree, a line each: the rollout, its Services, revisions and pods."""
+    record = seen.record
+    lines = [f"{namespace}/{rollout}  {record.phase or 'Unknown'} ({record.stage})"]
+    if record.message:
+        lines.append(f"  {record.message}")
+    when = _when(record, now)
+    if when:
+        lines.append(f"  {when}")
+    shown = [s for s in seen.services if s.role != names.ROLE_PROOF]
+    branches = [_service_line(s, seen) for s in shown]
+    for revision in sorted(seen.revisions, key=lambda r: -r.number):
+        branches.append(_revision_lines(revision, seen, pods, now))
+    if not branches:
+        lines.append("  nothing was released yet")
+    for index, branch in enumerate(branches):
+        lines += _indented(branch, last=index == len(branches) - 1)
+    return lines
+
+
+def _when(record: Record, now: datetime) -> str:
+    if record.next_at is None:
+        return ""
+    left = max((record.next_at - now).total_seconds(), 0)
+    return f"goes on at {format_instant(record.next_at)}, in {left:.0f} s"
+
+
+def _service_line(service: t.Any, seen: Observed) -> list[str]:
+    if not service.exists:
+        return [f"Service {service.name} ({service.role}): does not exist"]
+    revision = seen.revision(service.target)
+    where = f"revision {revision.number}" if revision else "no revision of this rollout"
+    ready = len(service.endpoints.ready)
+    return [f"Service {service.name} ({service.role}) -> {where}, {ready} ready"]
+
+
+def _revision_lines(
+    revision: Revision, seen: Observed, pods: t.Sequence[Object], now: datetime
+) -> list[str]:
+    marks = tags(revision, seen, now)
+    head = f"revision {revision.number}"
+    if marks:
+        head = f"{head}  {', '.join(marks)}"
+    images = ", ".join(revision.images)
+    deployment = (
+        f"Deployment {revision.deployment}  {revision.available}/{revision.replicas}"
+        f" available  {images}"
+    )
+    own = [
+        p
+        for p in pods
+        if p["metadata"].get("labels", {}).get(names.LABEL_HASH) == revision.hash
+    ]
+    lines = [_pod_line(p) for p in sorted(own, key=lambda p: p["metadata"]["name"])]
+    if len(lines) > _MAX_LISTED:
+        lines = [*lines[:_MAX_LISTED], f"and {len(lines) - _MAX_LISTED} more pods"]
+    below = []
+    for index, line in enumerate(lines):
+        below += _indented([line], last=index == len(lines) - 1)
+    return [head, *_indented([deployment, *below], last=True)]
+
+
+def _pod_line(pod: Object) -> str:
+    status = pod.get("status") or {}
+    containers = status.get("containerStatuses") or []
+    ready = sum(1 for c in containers if c.get("ready"))
+    restarts = sum(c.get("restartCount", 0) for c in containers)
+    total = len(pod["spec"].get("containers") or [])
+    phase = (
+        "Terminating"
+        if "deletionTimestamp" in pod["metadata"]
+        else status.get("phase", "Unknown")
+    )
+    trouble = pod_trouble(pod)
+    text = f"Pod {pod['metadata']['name']}  {phase}  ready:{ready}/{total}"
+    if restarts:
+        text += f"  restarts:{restarts}"
+    return f"{text}  {trouble}" if trouble else text
+
+
+def _indented(lines: t.Sequence[str], last: bool) -> list[str]:
+    first, rest = ("└─ ", "   ") if last else ("├─ ", "│  ")
+    return [(first if i == 0 else rest) + line for i, line in enumerate(lines)]

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps that the state machine decides on. The engine carries them out.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+from datetime import datetime
+
+from ._parameters import Parameters
+from ._record import Record
+
+
+@dataclass(frozen=True)
+class Event:
+    """A Kubernetes Event, named as Argo Rollouts names it."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class CreateRevision:
+    """Create the Deployment of a new revision, which no Service of users selects."""
+
+    hash: str
+    number: int
+    replicas: int
+
+
+@dataclass(frozen=True)
+class CreateServices:
+    """Create the Services that were given as manifests and do not exist."""
+
+    names: tuple[str, ...]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Revive:
+    """Start an aborted or older revision anew, as the newest one."""
+
+    hash: str
+    number: int
+    replicas: int
+
+
+@dataclass(frozen=True)
+class UpdateParameters:
+    """Write changed release parameters, and the size where it changed with them."""
+
+    hash: str
+    parameters: Parameters
+    replicas: int | None
+
+
+@dataclass(frozen=True)
+class MarkAborted:
+    """Mark a revision so that no later run takes it for one in flight."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Set the number of pods of a revision."""
+
+    hash: str
+    replicas: int
+    why: str
+
+
+@dataclass(frozen=True)
+class OpenProof:
+    """Point the proof Services at a revision; they are created if absent."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
+class CloseProof:
+    """Delete the proof Services."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Direct Services to a revision outside a cutover."""
+
+    services: tuple[str, ...]
+    hash: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Cutover:
+    """Direct every active Service to a revision that passed the proof."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete an old revision that has no pods."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Change the record."""
+
+    record: Record
+    say: str = ""
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Wait for something to change in the cluster, or for an instant."""
+
+    what: str
+    until: datetime | None = None
+    # What happens at ``until``, as live lines say it: "s left until ...".
+    then: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The goal is reached, or nothing can go on without a decision."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The release cannot go on; the task fails with this sentence."""
+
+    message: str
+    # The revision whose pods explain it.
+    evidence: str | None = None
+    # Whether the rollout is Degraded by it; a refusal changes nothing.
+    degrades: bool = False
+
+
+# Quoted: the oldest Python that ansible-test compiles for has no such operator.
+Act: t.TypeAlias = """
+    CreateRevision
+    | CreateServices
+    | Revive
+    | UpdateParameters
+    | MarkAborted
+    | Scale
+    | OpenProof
+    | CloseProof
+    | Point
+    | Cutover
+    | Delete
+"""
+Step: t.TypeAlias = "Act | Note | Wait | Done | Fail"

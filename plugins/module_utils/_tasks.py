@@ -1,0 +1,556 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each module does: options in, result out. Knows nothing of Ansible.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+from dataclasses import dataclass, field
+
+from . import _names as names
+from ._adopt import Adoption
+from ._api import Api
+from ._auth import connect
+from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
+from ._cluster import Cluster
+from ._decide import View, Want, full_size, next_task
+from ._driver import Guard, Holder
+from ._engine import Engine
+from ._errors import BadInput, BluegreenError, Conflict
+from ._lock import Lock
+from ._manifests import (
+    Deployment,
+    ServiceInput,
+    check_name,
+    parse_deployment,
+    parse_services,
+)
+from ._model import Observed, Revision, describe
+from ._parameters import Parameters, parse_size, validate
+from ._preflight import Preflight
+from ._record import Request
+from ._stages import (
+    ANALYSED,
+    HEALTHY,
+    PAUSED,
+    PREVIEWED,
+    PROGRESSING,
+    PROMOTED,
+    RETIRED,
+    STABLE,
+)
+from ._status import rollout_result, tree
+
+Params = t.Mapping[str, t.Any]
+Result = dict[str, t.Any]
+
+_GOES_ON = ("analysis", "pause", "promote", "scale_down")
+_HEED_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a module gets from where it runs.
+
+    :param environment: the task's environment, laid over the process's.
+    :param report: shows one line while the task runs.
+    """
+
+    environment: t.Mapping[str, str]
+    report: t.Callable[[str], None]
+    holder: Holder
+    guard: Guard
+    check_mode: bool = False
+
+
+class Task:
+    """One run of one module on one rollout."""
+
+    def __init__(self, params: Params, runtime: Runtime) -> None:
+        self.params = params
+        self.runtime = runtime
+        self.name: str = params["name"]
+        self.namespace: str = params["namespace"]
+        check_name(self.name)
+        self._began = time.monotonic()
+        self.clock = ServerClock()
+        connection = connect(params, runtime.environment)
+        self.api = Api(connection, self.clock)
+        self.cluster = Cluster(self.api, self.clock, self.namespace, self.name)
+        self.lock = Lock(
+            self.api,
+            self.clock,
+            self.namespace,
+            self.name,
+            runtime.holder,
+            on_lost=self.cluster.watches.wake,
+            on_takeover=self._taken_over,
+        )
+        self.engine = Engine(self.cluster, self.clock, self.lock, self.report)
+        self.api.before_write += [runtime.guard.check, self.lock.check]
+        self.want = Want(goal=RETIRED, inline=self.inline)
+        self.diff_before: dict[str, t.Any] = {}
+        if not connection.verified:
+            self.engine.warnings.append(
+                f"TLS verification of {connection.host} is off: anybody on the way can"
+                " read the token; give ca_cert, or set validate_certs."
+            )
+
+    @property
+    def inline(self) -> bool:
+        """Whether to stay for countdowns and delays."""
+        return bool(self.params.get("wait", "inline") == "inline")
+
+    def report(self, text: str) -> None:
+        """One live line."""
+        if not self.params.get("progress", True):
+            return
+        stage = (
+            self.engine.observe().record.stage if self.cluster.records.version else ""
+        )
+        elapsed = time.monotonic() - self._began
+        place = f"{stage} +{elapsed:.0f}s".strip()
+        self.runtime.report(f"bluegreen {self.namespace}/{self.name} [{place}] {text}")
+
+    def _taken_over(self, holder: str) -> None:
+        self.engine.warnings.append(
+            f"The run that drove {self.namespace}/{self.name} ({holder}) is gone; this"
+            " run took over where it left off."
+        )
+        self.report(f"took over from {holder}, which is gone")
+        self.cluster.raise_fence()
+        self.cluster.reload()
+
+    def close(self) -> None:
+        """End what runs in the background; let the lock go if no task goes on."""
+        self.cluster.close()
+
+    # -- the way a task ends -------------------------------------------------------
+
+    def drive(self, want: Want) -> Observed:
+        """To the goal; in check mode only as a plan."""
+        self.want = want
+        self.diff_before = _summary(self.engine.observe())
+        if self.runtime.check_mode:
+            return self.engine.plan(want)
+        return self.engine.run(want)
+
+    def result(self, seen: Observed, goes_on: bool) -> Result:
+        """The module's result.
+
+        :param goes_on: whether a later task of the same play may take it on.
+        """
+        following = next_task(self.want, seen, self.clock.now())
+        if goes_on and following in _GOES_ON and self.inline:
+            self.lock.suspend()
+        elif self.engine.changed or self.lock.held or following in _GOES_ON:
+            self._release()
+        result = self._describe(seen, following)
+        result["changed"] = self.engine.changed
+        if self.runtime.check_mode:
+            result["planned"] = True
+        result["diff"] = {"before": self.diff_before, "after": _summary(seen)}
+        return result
+
+    def _release(self) -> None:
+        if not self.runtime.check_mode:
+            self.lock.release()
+
+    def _describe(self, seen: Observed, following: str) -> Result:
+        target = View(self.want, seen, self.clock.now()).target_hash
+        rollout = rollout_result(
+            self.name,
+            self.namespace,
+            seen,
+            self.clock.now(),
+            target,
+            following,
+            self.engine.steps,
+        )
+        self._warn_of_skew()
+        return {
+            "rollout": rollout,
+            "warnings": self.engine.warnings,
+            "ansible_stats": {
+                "data": {
+                    "bluegreen_rollouts": {
+                        f"{self.namespace}/{self.name}": {
+                            key: rollout[key]
+                            for key in (
+                                "phase",
+                                "stage",
+                                "message",
+                                "active",
+                                "stable",
+                                "preview",
+                                "target",
+                                "next_at",
+                            )
+                        }
+                    }
+                },
+                "per_host": False,
+                "aggregate": True,
+            },
+        }
+
+    def _warn_of_skew(self) -> None:
+        skew = self.clock.skew_seconds()
+        if abs(skew) > SKEW_WORTH_SAYING_SECONDS:
+            direction = "ahead of" if skew > 0 else "behind"
+            self.engine.warnings.append(
+                f"This machine's clock is {abs(skew):.0f} s {direction} the API"
+                " server's; deadlines go by the server's."
+            )
+
+    def failure(self, error: BluegreenError) -> Result:
+        """The result of a failed task: the sentence, and what is known."""
+        result: Result = {"failed": True, "msg": str(error), "changed": False}
+        if not self.cluster.records.version:
+            return result
+        result["changed"] = self.engine.changed
+        try:
+            if self.lock.held:
+                self.lock.release()
+            result.update(self._describe(self.engine.observe(), "none"))
+        except BluegreenError:
+            # What went wrong first is what a person needs to read.
+            pass
+        return result
+
+    # -- what several modules share ------------------------------------------------
+
+    def load(self) -> Observed:
+        """Read a rollout that exists.
+
+        :raises BadInput: there is none.
+        """
+        self.cluster.load()
+        seen = self.engine.observe()
+        if not seen.revisions and not seen.record_exists:
+            raise BadInput(
+                f"name: there is no rollout {self.name} in namespace {self.namespace};"
+                " check both, or deploy it first."
+            )
+        return seen
+
+    def expected(self, seen: Observed, present: str | None) -> str | None:
+        """The revision that this task is about.
+
+        :raises BadInput: another one than the task expects.
+        """
+        asked = self.params.get("revision")
+        if not asked:
+            return present
+        revision = find_revision(seen, str(asked))
+        if revision is None:
+            raise BadInput(
+                f"revision: {self.name} has no revision {asked}; run the status"
+                " playbook to see those it has."
+            )
+        if revision.hash != present:
+            found = describe(seen.revision(present))
+            raise BadInput(
+                f"revision: {describe(revision)} was expected, {found} is the one that"
+                " this step would act on: another release came between. Nothing was"
+                " changed."
+            )
+        return revision.hash
+
+
+def find_revision(seen: Observed, asked: str) -> Revision | None:
+    """A revision by its hash or its number."""
+    for revision in seen.revisions:
+        if asked in (revision.hash, str(revision.number)):
+            return revision
+    return None
+
+
+def _summary(seen: Observed) -> dict[str, t.Any]:
+    """What matters of a rollout, for a diff."""
+    return {
+        "phase": seen.record.phase,
+        "services": {
+            s.name: _number_of(seen, s.target)
+            for s in seen.services
+            if s.role != names.ROLE_PROOF
+        },
+        "revisions": {
+            f"{r.number} ({r.hash})": f"{r.replicas} pods" for r in seen.revisions
+        },
+    }
+
+
+def _number_of(seen: Observed, revision_hash: str | None) -> str:
+    revision = seen.revision(revision_hash)
+    return f"revision {revision.number}" if revision else "no revision"
+
+
+# -- bluegreen_rollout ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a deploy was given, parsed."""
+
+    deployment: Deployment
+    active: tuple[ServiceInput, ...]
+    preview: tuple[ServiceInput, ...]
+    parameters: Parameters
+    services: tuple[ServiceInput, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "services", (*self.active, *self.preview))
+
+
+def parse_release(params: Params) -> Release:
+    """The options of a deploy.
+
+    :raises BadInput: one sentence about the first that is wrong.
+    """
+    namespace = params["namespace"]
+    deployment = parse_deployment(params["definition"], namespace)
+    active = parse_services(params["active_service"], "active_service", namespace)
+    preview = parse_services(
+        params.get("preview_service"), "preview_service", namespace
+    )
+    spec = deployment.body["spec"]
+    known = {f.name for f in dataclasses.fields(Parameters)}
+    given = {k: v for k, v in params.items() if k in known and v is not None}
+    given["scale_up_steps"] = tuple(
+        parse_size(step, "scale_up_steps") for step in params["scale_up_steps"]
+    )
+    for option, key in (
+        ("min_ready_seconds", "minReadySeconds"),
+        ("progress_deadline_seconds", "progressDeadlineSeconds"),
+    ):
+        if option not in given and isinstance(spec.get(key), int):
+            given[option] = spec[key]
+    parameters = Parameters(
+        replicas=spec.get("replicas"),
+        active_services=tuple(s.name for s in active),
+        preview_services=tuple(s.name for s in preview),
+        **given,
+    )
+    validate(parameters)
+    return Release(deployment, active, preview, parameters)
+
+
+def _rollout(task: Task) -> Result:
+    release = parse_release(task.params)
+    p = release.parameters
+    task.engine.deployment = release.deployment
+    task.cluster.load(release.services, p.active_services, p.preview_services)
+    want = Want(
+        goal=PREVIEWED, hash=release.deployment.hash, deploy=p, inline=task.inline
+    )
+    task.want = want
+    adoption = _preflight(task, release)
+    if adoption is not None:
+        if task.runtime.check_mode:
+            task.engine.steps.append(adoption.describe())
+            task.engine.changed = True
+            if adoption.hash == want.hash:
+                return task.result(task.engine.observe(), goes_on=False)
+        else:
+            _adopt(task, adoption, release)
+    return task.result(task.drive(want), goes_on=True)
+
+
+def _preflight(task: Task, release: Release) -> Adoption | None:
+    adoption = Adoption(
+        task.cluster, release.deployment, release.parameters, task.report
+    )
+    found = adoption.find()
+    checks = Preflight(
+        task.cluster,
+        release.deployment,
+        release.active,
+        release.preview,
+        tuple(task.params.get("other_services") or ()),
+        tuple(task.params.get("accept_field_manager") or ()),
+        adoption.plain,
+    )
+    checks.check()
+    seen = task.engine.observe()
+    target = seen.revision(release.deployment.hash)
+    if target is None and not (found and adoption.hash == release.deployment.hash):
+        active = seen.revision(seen.active_hash)
+        if active is not None or adoption.plain is not None:
+            full = full_size(release.parameters, active)
+            checks.check_placement(release.parameters.before_promotion(full))
+        _try_creation(task, release)
+    task.engine.warnings += checks.warnings
+    return adoption if found else None
+
+
+def _try_creation(task: Task, release: Release) -> None:
+    """A dry-run: what admission or RBAC refuses is refused before the first write."""
+    task.cluster.create_revision(
+        release.deployment, 0, 1, release.parameters, dry_run=True
+    )
+
+
+def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
+    engine = task.engine
+    seen = engine.observe()
+    now = task.clock.now()
+    line = adoption.describe()
+    task.lock.acquire()
+    engine.note(
+        dataclasses.replace(seen.record, phase=PROGRESSING, message=line).noted(
+            now, line
+        )
+    )
+    engine.steps.append(line)
+    adoption.run()
+    adopted = adoption.hash
+    engine.note(
+        dataclasses.replace(
+            engine.observe().record,
+            revision=adopted,
+            phase=HEALTHY,
+            stage=RETIRED,
+            message="revision 1 was adopted; it is stable and serves all users",
+            active=adopted,
+            stable=adopted,
+            last_number=1,
+        )
+    )
+    task.cluster.reload()
+
+
+# -- the other modules ---------------------------------------------------------------
+
+
+def _analysis(task: Task) -> Result:
+    return _go_on(task, ANALYSED)
+
+
+def _pause(task: Task) -> Result:
+    return _go_on(task, PAUSED, leaves_if="pause")
+
+
+def _go_on(task: Task, goal: str, leaves_if: str = "") -> Result:
+    """Take the release in flight on to a stage; with none in flight, do nothing."""
+    seen = task.load()
+    view = View(Want(goal, inline=task.inline), seen, task.clock.now())
+    target = task.expected(seen, view.in_flight_hash or seen.active_hash)
+    want = Want(goal, hash=target, inline=task.inline)
+    task.want = want
+    seen = task.drive(want)
+    following = next_task(want, seen, task.clock.now())
+    return task.result(seen, goes_on=following != leaves_if)
+
+
+def _promote(task: Task) -> Result:
+    abort = task.params["state"] == "aborted"
+    seen = task.load()
+    view = View(Want(PROMOTED), seen, task.clock.now())
+    target = task.expected(seen, view.in_flight_hash or seen.active_hash)
+    approve = bool(task.params["approve"])
+    want = Want(
+        STABLE if abort else PROMOTED,
+        hash=target,
+        approve=approve,
+        abort=abort,
+        inline=task.inline,
+    )
+    task.want = want
+    already = abort and view.in_flight_hash is None
+    if already and _was_aborted(seen):
+        return task.result(seen, goes_on=True)
+    asks = (approve or abort) and view.in_flight_hash is not None
+    if asks and not task.runtime.check_mode:
+        holder = task.lock.live_holder()
+        if holder:
+            return _ask(task, "abort" if abort else "promote", str(target), holder)
+    return task.result(task.drive(want), goes_on=True)
+
+
+def _was_aborted(seen: Observed) -> bool:
+    last = seen.revision(seen.record.revision)
+    return last is not None and last.aborted and seen.record.stage == STABLE
+
+
+def _ask(task: Task, verb: str, revision: str, holder: str) -> Result:
+    """Ask the run that drives the rollout, and wait until it has heeded."""
+    engine, cluster = task.engine, task.cluster
+    by = f"{task.runtime.holder.display}"
+    for _try in range(20):
+        record = cluster.observe().record
+        try:
+            cluster.write_record(
+                dataclasses.replace(record, request=Request(verb, revision, by))
+            )
+            break
+        except Conflict:
+            cluster.reload()
+    line = f"asked {holder} to {verb} revision {revision}"
+    task.report(line)
+    engine.steps.append(line)
+    engine.changed = True
+    deadline = time.monotonic() + _HEED_SECONDS
+    while cluster.observe().record.request is not None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise BluegreenError(
+                f"{holder} drives {task.namespace}/{task.name} and did not heed the"
+                f" request to {verb} within {_HEED_SECONDS:.0f} s; if that run is gone,"
+                " run this again."
+            )
+        cluster.wait(left)
+    return task.result(cluster.observe(), goes_on=False)
+
+
+def _scale_down(task: Task) -> Result:
+    seen = task.load()
+    target = task.expected(seen, seen.active_hash)
+    want = Want(RETIRED, hash=target, inline=task.inline)
+    task.want = want
+    return task.result(task.drive(want), goes_on=False)
+
+
+def _info(task: Task) -> Result:
+    task.cluster.load()
+    seen = task.cluster.observe()
+    following = next_task(task.want, seen, task.clock.now())
+    result = task._describe(seen, following)
+    result["changed"] = False
+    result["exists"] = bool(seen.revisions) or seen.record_exists
+    result["tree"] = tree(
+        task.name, task.namespace, seen, task.cluster.pods(), task.clock.now()
+    )
+    return result
+
+
+_MODULES: dict[str, t.Callable[[Task], Result]] = {
+    "bluegreen_rollout": _rollout,
+    "bluegreen_analysis": _analysis,
+    "bluegreen_pause": _pause,
+    "bluegreen_promote": _promote,
+    "bluegreen_scale_down": _scale_down,
+    "bluegreen_info": _info,
+}
+
+
+def execute(module: str, params: Params, runtime: Runtime) -> Result:
+    """Run a module; a failure is a result with ``failed`` and one sentence."""
+    task: Task | None = None
+    try:
+        task = Task(params, runtime)
+        return _MODULES[module](task)
+    except BluegreenError as error:
+        if task is None:
+            return {"failed": True, "msg": str(error), "changed": False}
+        return task.failure(error)
+    finally:
+        if task is not None:
+            task.close()

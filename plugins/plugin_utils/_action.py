@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way in and out of this collection's action plugins.
+
+Private to the collection: it may change in any release.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.utils.display import Display
+from ansible_collections.cutover.bluegreen.plugins.module_utils import _deps
+from ansible_collections.cutover.bluegreen.plugins.module_utils._argspec import (
+    MODULES,
+    mask,
+    secrets_of,
+    without_empty,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._driver import (
+    Guard,
+    holder_of,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._manifests import (
+    is_name,
+    is_text,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._tasks import (
+    Runtime,
+    execute,
+)
+
+Args = dict[str, t.Any]
+
+
+def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
+    """Run the module of the same name, in this process where that is the same.
+
+    On a local connection the work is done here: no second interpreter, and lines on
+    the screen while it waits. Elsewhere (a bastion that holds the kubeconfig), under
+    ``become``, and where this Python lacks a library, the real module gets it.
+
+    :param action: the action plugin.
+    """
+    module = str(action._task.action).rpartition(".")[2]
+    args = _plain_args(action, module)
+    secrets = secrets_of(MODULES[module], args)
+    host = str(task_vars.get("inventory_hostname", ""))
+    holder = holder_of(os.getppid(), host, os.environ)
+    with Guard(None) as guard:
+        if _must_hand_over(action):
+            return _hand_over(action, args, holder.identity(), task_vars)
+        params = _validated(module, args)
+        display = Display()
+        environment = dict(os.environ)
+        action._compute_environment_string(extra := {})
+        environment.update({k: str(v) for k, v in extra.items()})
+        runtime = Runtime(
+            environment=environment,
+            report=lambda line: display.display(mask(line, secrets)),
+            holder=holder,
+            guard=guard,
+            check_mode=bool(action._task.check_mode),
+        )
+        result = execute(module, params, runtime)
+    for warning in result.pop("warnings", []):
+        display.warning(mask(warning, secrets))
+    if not action._task.diff:
+        result.pop("diff", None)
+    result = mask(result, secrets)
+    result["invocation"] = {"module_args": _redacted(module, params, secrets)}
+    return result
+
+
+def _plain_args(action: t.Any, module: str) -> Args:
+    """The task's arguments as plain builtins, '' as not given, files read."""
+    args = without_empty(json.loads(json.dumps(dict(action._task.args), default=str)))
+    if "definition" in args and MODULES[module].get("definition"):
+        args["definition"] = _text_of(action, args["definition"], "definition")
+    for option in ("active_service", "preview_service"):
+        value = args.get(option)
+        if isinstance(value, str) and not is_name(value):
+            args[option] = _text_of(action, value, option)
+    return args
+
+
+def _text_of(action: t.Any, value: object, option: str) -> object:
+    """A mapping or YAML text as it is; the contents of a file that is named."""
+    if not isinstance(value, str) or is_text(value):
+        return value
+    path = os.path.expanduser(value)
+    if not os.path.isfile(path):
+        path = _searched(action, path, option)
+    try:
+        with open(action._loader.get_real_file(path), encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError, AnsibleError) as error:
+        raise AnsibleActionFail(f"{option}: {path} cannot be read: {error}") from error
+
+
+def _searched(action: t.Any, path: str, option: str) -> str:
+    stack = action._task.get_search_path()
+    try:
+        found = action._loader.path_dwim_relative_stack(stack, "files", path)
+    except AnsibleError:
+        found = None
+    if found:
+        return str(found)
+    places = [os.path.abspath(path)]
+    if not os.path.isabs(path):
+        for folder in stack:
+            places += [
+                os.path.join(folder, "files", path),
+                os.path.join(folder, path),
+            ]
+    raise AnsibleActionFail(
+        f"{option}: the file {path} was not found; searched"
+        f" {', '.join(dict.fromkeys(places))}. Give the path of a manifest, or its"
+        " text."
+    )
+
+
+def _must_hand_over(action: t.Any) -> bool:
+    connection = action._connection
+    elevated = getattr(connection, "become", None) is not None
+    return connection.transport != "local" or elevated or bool(_deps.MISSING)
+
+
+def _hand_over(
+    action: t.Any, args: Args, holder: str, task_vars: t.Mapping[str, t.Any]
+) -> Args:
+    result: Args = action._execute_module(
+        module_name=action._task.action,
+        module_args={**args, "_holder": holder},
+        task_vars=task_vars,
+    )
+    return result
+
+
+def _validated(module: str, args: Args) -> Args:
+    checked = ArgumentSpecValidator(MODULES[module]).validate(args)
+    if checked.error_messages:
+        raise AnsibleActionFail("; ".join(checked.error_messages))
+    parameters: Args = checked.validated_parameters
+    return parameters
+
+
+def _redacted(module: str, params: Args, secrets: t.Collection[str]) -> Args:
+    """What a person may see of the arguments."""
+    shown = {k: v for k, v in params.items() if not k.startswith("_")}
+    for option, rule in MODULES[module].items():
+        if rule.get("no_log") and shown.get(option) is not None:
+            shown[option] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    masked: Args = mask(shown, secrets)
+    return masked

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps that run tests: pytest, the lanes, Molecule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import environments
+from environments import BUILD, ENVIRONMENTS, ROOT
+from outcome import MINUTE, Outcome, base_environment, check, counted, failed, run
+
+UNITS = "tests/unit"
+INTEGRATION = "tests/integration"
+SCENARIOS = ROOT / "extensions" / "molecule"
+WORKERS = "2"
+
+
+def units() -> Outcome:
+    """Run the unit tests."""
+    return pytest("units", [UNITS])
+
+
+def integration() -> Outcome:
+    """Run the tests on a real Kubernetes API; they start it themselves."""
+    return pytest("integration", [INTEGRATION, "--durations=10"], limit=30 * MINUTE)
+
+
+def cluster_binaries() -> Outcome:
+    """Build the embedded cluster's programs, unless this machine has them."""
+    program = ROOT / "tests" / "cluster" / "cluster.py"
+    return check([sys.executable, program, "build"], limit=40 * MINUTE)
+
+
+def lane(name: str) -> Outcome:
+    """Run the units and the main paths on an older ansible-core and Python."""
+    environment = ENVIRONMENTS[name]
+    try:
+        environments.ensure(environment)
+    except environments.NoInterpreterError as error:
+        return Outcome(skipped=1, note=str(error), may_be_skipped=True)
+    except subprocess.CalledProcessError as error:
+        return failed(f"its environment could not be made: {error}")
+    python = environments.version_of(environment)
+    print(f"Python {python} in {environment.path}", flush=True)
+    parts = (
+        pytest(f"{name}-units", [UNITS], name),
+        pytest(f"{name}-integration", [INTEGRATION, "-m", "lane"], name),
+    )
+    notes = [part.note for part in parts if part.note]
+    return replace(sum(parts, Outcome()), note="; ".join(notes) or f"Python {python}")
+
+
+def pytest(
+    report: str,
+    arguments: list[str],
+    environment: str = "main",
+    limit: float = 15 * MINUTE,
+) -> Outcome:
+    """Run pytest in an environment; return what its report counts."""
+    path = BUILD / "reports" / f"{report}.xml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    code = run(
+        [
+            ENVIRONMENTS[environment].bin / "python",
+            *("-m", "pytest", "-q", "-ra", "-n", WORKERS),
+            f"--junitxml={path}",
+            *arguments,
+        ],
+        env=base_environment(environment),
+        limit=limit,
+    )
+    outcome = counted([path] if path.exists() else [], code)
+    note = f"{report}: {outcome.note}" if outcome.note else ""
+    return replace(outcome, note=note)
+
+
+def molecule() -> Outcome:
+    """Run every Molecule scenario; they share one cluster that `default` makes."""
+    scenarios = sorted(path.parent.name for path in SCENARIOS.glob("*/molecule.yml"))
+    stories = [name for name in scenarios if name != "default"]
+    if not stories:
+        return failed(f"no scenario in {SCENARIOS}")
+    molecule = ENVIRONMENTS["main"].bin / "molecule"
+    code = run([molecule, "test", "--all", "--report"], limit=20 * MINUTE)
+    if code != 0:
+        return failed(f"molecule ended with {code}: its summary is above")
+    return Outcome(passed=len(stories), note=", ".join(stories))

@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fixtures of the integration tests: a real cluster, a real ansible-playbook."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import secrets
+import typing as t
+
+import pytest
+
+from ansible_collections.cutover.bluegreen.tests.integration.support import session
+from ansible_collections.cutover.bluegreen.tests.integration.support.access import (
+    make_restricted_account,
+    write_token_kubeconfig,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
+    ApiError,
+    Kube,
+    resource_path,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.playbook import (
+    Playbook,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.watcher import (
+    Watcher,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.wire import Wire
+
+SESSION_LABEL = "test.cutover.bluegreen/session"
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder that all workers of the session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> session.Cluster:
+    """The cluster that KUBECONFIG names, else the session's own embedded one."""
+    foreign = session.foreign_cluster()
+    if foreign is not None:
+        return foreign
+    owner = session.session_pid()
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    # A first build takes minutes: whoever waits should see why.
+    with capture.global_and_fixture_disabled():
+        return session.embedded_cluster(f"pytest-{owner}", owner)
+
+
+@pytest.fixture(scope="session")
+def collections_path(shared_folder: pathlib.Path) -> pathlib.Path:
+    """The folder that holds the collection, installed from its tarball."""
+    return session.install_collection(shared_folder)
+
+
+@pytest.fixture(scope="session")
+def kube(cluster: session.Cluster) -> Kube:
+    """The tests' own REST client."""
+    return Kube(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def session_label(kube: Kube, cluster: session.Cluster) -> t.Iterator[str]:
+    """What marks this worker's namespaces; a foreign cluster is left without them."""
+    value = secrets.token_hex(6)
+    yield value
+    if not cluster.embedded:
+        selector = f"{SESSION_LABEL}={value}"
+        for left in kube.list(resource_path("namespaces"), selector):
+            if "deletionTimestamp" not in left["metadata"]:
+                kube.delete(resource_path("namespaces", name=left["metadata"]["name"]))
+
+
+@pytest.fixture
+def make_namespace(kube: Kube, session_label: str) -> t.Iterator[t.Callable[[], str]]:
+    """Make namespaces; their deletion is asked for at the end and not waited for."""
+    made = []
+
+    def make() -> str:
+        name = f"t-{secrets.token_hex(4)}"
+        labels = {SESSION_LABEL: session_label}
+        body = {"metadata": {"name": name, "labels": labels}}
+        kube.create(resource_path("namespaces"), body)
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        try:
+            kube.delete(resource_path("namespaces", name=name))
+        except ApiError as error:
+            # The test has deleted it itself.
+            if error.code not in (404, 409):
+                raise
+
+
+@pytest.fixture
+def namespace(make_namespace: t.Callable[[], str]) -> str:
+    """A namespace of the test's own."""
+    return make_namespace()
+
+
+@pytest.fixture
+def restricted_kubeconfig(
+    kube: Kube, cluster: session.Cluster, namespace: str, tmp_path: pathlib.Path
+) -> t.Callable[..., pathlib.Path]:
+    """Make a kubeconfig for a service account with just these rules in the namespace.
+
+    restricted_kubeconfig({"deployments": ["get", "list"]}); a resource's API group
+    does not matter.
+    """
+
+    def make(verbs: t.Mapping[str, t.Sequence[str]]) -> pathlib.Path:
+        name = f"restricted-{secrets.token_hex(3)}"
+        token = make_restricted_account(kube, namespace, name, verbs)
+        path = tmp_path / name
+        write_token_kubeconfig(path, cluster.kubeconfig, token)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def watcher(kube: Kube, namespace: str) -> t.Iterator[t.Callable[..., Watcher]]:
+    """Start watchers: watcher("web", "web-preview")."""
+    started = []
+
+    def start(*services: str, namespace: str = namespace) -> Watcher:
+        started.append(Watcher(kube, namespace, services))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def wire(cluster: session.Cluster, namespace: str) -> t.Callable[..., Wire]:
+    """Read the requests from now on: wire(), wire("other"), wire(None) for all."""
+    if cluster.audit_log is None:
+        pytest.skip("counting requests needs the embedded cluster's audit log")
+    audit_log = cluster.audit_log
+
+    def make(namespace: str | None = namespace) -> Wire:
+        return Wire(audit_log, namespace)
+
+    return make
+
+
+@pytest.fixture
+def playbook(
+    tmp_path: pathlib.Path, cluster: session.Cluster, collections_path: pathlib.Path
+) -> t.Iterator[Playbook]:
+    """Run ansible-playbook with the installed collection against the cluster."""
+    runner = Playbook(tmp_path, cluster.kubeconfig, collections_path)
+    yield runner
+    runner.end()
+
+
+@pytest.fixture(params=["action", "module"])
+def path(request: pytest.FixtureRequest) -> str:
+    """Both ways to the same core: playbook(..., path=path)."""
+    return t.cast(str, request.param)
