@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
 from ansible_collections.cutover.bluegreen.plugins.plugin_utils._action import (
     run_action,
 )
@@ -23,4 +26,8 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         result.update(run_action(self, task_vars or {}))
+        # Here and not in the core: so it is shown where the module was handed over, too.
+        if boolean(self._task.args.get("show"), strict=False) and "tree" in result:
+            # In one piece: many hosts write to one screen.
+            Display().display("\n".join(result["tree"]))
         return result

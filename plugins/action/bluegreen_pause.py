@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+
 from ansible_collections.cutover.bluegreen.plugins.plugin_utils._action import (
     run_action,
 )

@@ -21,8 +21,8 @@ attributes:
     description: Supports being used with the C(async) keyword.
   action:
     description:
-      - Has an action plugin of the same name, which does the work on the controller when
-        the connection is local.
+      - Has an action plugin of the same name, which does the work on the controller
+        when the connection is local.
   action_group:
     description:
       - C(module_defaults) for V(group/cutover.bluegreen.bluegreen) apply, so that

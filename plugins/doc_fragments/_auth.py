@@ -34,8 +34,8 @@ options:
   validate_certs:
     description:
       - Whether to verify the API server's certificate. Also E(K8S_AUTH_VERIFY_SSL).
-      - It is verified unless this or the kubeconfig says otherwise; a task that does not
-        verify it warns.
+      - It is verified unless this or the kubeconfig says otherwise; a task that does
+        not verify it warns.
     type: bool
     aliases: [verify_ssl]
   ca_cert:

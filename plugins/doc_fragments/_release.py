@@ -14,10 +14,11 @@ options:
     description:
       - The application's Deployment manifest as it is.
       - A mapping, YAML text, or the path of a file. A string with a newline, or
-        with a colon and a space, is text. A path is looked up in the folder that ansible-playbook was started in, then
-        in Ansible's search path, on the controller.
-      - A change of C(spec.template) is a new revision; a change of C(spec.replicas) or of
-        the options below is not.
+        with a colon and a space, is text. A path is looked up in the folder that
+        ansible-playbook was started in, then in Ansible's search path, on the
+        controller.
+      - A change of C(spec.template) is a new revision; a change of C(spec.replicas) or
+        of the options below is not.
     type: raw
     required: true
   active_service:
@@ -42,8 +43,8 @@ options:
     default: []
   accept_field_manager:
     description:
-      - Field managers that may own C(spec.selector) of the Services by server-side apply,
-        because they were told to ignore that field.
+      - Field managers that may own C(spec.selector) of the Services by server-side
+        apply, because they were told to ignore that field.
     type: list
     elements: str
     default: []
@@ -114,4 +115,12 @@ options:
     type: str
     choices: [auto, atomic]
     default: auto
+  until:
+    description:
+      - How far this task goes.
+      - With V(promoted) it promotes the new revision itself where neither a scale-up
+        step nor a pause lies between; else it ends at V(previewed) all the same.
+    type: str
+    choices: [previewed, promoted]
+    default: previewed
 """

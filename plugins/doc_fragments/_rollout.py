@@ -27,4 +27,9 @@ options:
       - Lines are shown on local connections, where the work is done by the controller.
     type: bool
     default: true
+  _holder:
+    description:
+      - Which playbook run this task belongs to. The action plugin sets it when it hands
+        the task over; leave it out.
+    type: str
 """

@@ -300,11 +300,11 @@ class Adoption:
         body["spec"]["template"] = template
         adopted = Deployment(self._deployment.name, body)
         replicas = replica_set["spec"].get("replicas", 1)
-        parameters = dataclasses.replace(self._parameters, replicas=replicas)
-        if self.hash == self._deployment.hash:
-            parameters = dataclasses.replace(
-                parameters, replicas=self._parameters.replicas
-            )
+        parameters = self._parameters
+        autoscaled = self._cluster.is_autoscaled(self._deployment.name)
+        if self.hash != self._deployment.hash and not autoscaled:
+            # It runs what its own manifest asked for, which the new one may change.
+            parameters = dataclasses.replace(parameters, replicas=replicas)
         ours = deployment_body(
             adopted,
             self._cluster.rollout,

@@ -72,6 +72,11 @@ RELEASE: Spec = {
     "min_ready_seconds": {"type": "int"},
     "revision_history_limit": {"type": "int", "default": 10},
     "cutover": {"type": "str", "choices": ["auto", "atomic"], "default": "auto"},
+    "until": {
+        "type": "str",
+        "choices": ["previewed", "promoted"],
+        "default": "previewed",
+    },
 }
 
 MODULES: dict[str, Spec] = {
@@ -91,7 +96,12 @@ MODULES: dict[str, Spec] = {
         **AUTH,
     },
     "bluegreen_scale_down": {**ROLLOUT, **EXPECTED, **WAIT, **AUTH},
-    "bluegreen_info": {**ROLLOUT, **WAIT, **AUTH},
+    "bluegreen_info": {
+        **ROLLOUT,
+        "show": {"type": "bool", "default": False},
+        **WAIT,
+        **AUTH,
+    },
 }
 
 

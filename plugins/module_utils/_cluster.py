@@ -176,15 +176,17 @@ class Cluster:
             failure=failure,
             created=metadata.get("creationTimestamp", ""),
             images=tuple(str(c.get("image", "")) for c in containers),
-            autoscaled=metadata["name"] in self._autoscaled(),
+            autoscaled=self.is_autoscaled(metadata["name"]),
         )
 
-    def _autoscaled(self) -> frozenset[str]:
+    def is_autoscaled(self, deployment: str) -> bool:
+        """Whether a HorizontalPodAutoscaler decides the size of a Deployment."""
         targets = (
             h["spec"].get("scaleTargetRef", {}) for h in self.autoscalers.items.values()
         )
-        return frozenset(
-            str(r.get("name")) for r in targets if r.get("kind") == "Deployment"
+        return any(
+            r.get("kind") == "Deployment" and r.get("name") == deployment
+            for r in targets
         )
 
     def _services_seen(self) -> tuple[ServiceSeen, ...]:

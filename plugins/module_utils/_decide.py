@@ -61,6 +61,9 @@ from ._steps import (
 # The ReplicaSet controller retries; a pod that it could not create for this long
 # meets a quota or an admission rule, not a hiccup.
 CREATE_FAILURE_GRACE = timedelta(seconds=15)
+# Each task has a clock of its own, set by a header that counts whole seconds: the next
+# one may still see a countdown run that the one before it saw end.
+CLOCK_GRAIN = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
@@ -509,10 +512,9 @@ def _create(view: View) -> Step | None:
     if deploy is None or view.target_hash is None:
         return None
     if view.target is None:
-        first_step = deploy.step_sizes(view.full)[0]
-        return CreateRevision(
-            view.target_hash, max(view.record.last_number, 1), first_step
-        )
+        # Nothing serves yet that a gradual scale-up could be gentle to.
+        size = view.full if view.first else deploy.step_sizes(view.full)[0]
+        return CreateRevision(view.target_hash, max(view.record.last_number, 1), size)
     if view.in_flight and not view.is_active and _must_revive(view, view.target):
         first_step = deploy.step_sizes(view.full)[0]
         return Revive(view.target_hash, view.record.last_number, first_step)
@@ -705,8 +707,7 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
         unset = view.parameters.auto_promotion_enabled and record.promote_at is None
         if record.stage != PAUSED or unset:
             return _analysed(view, target)
-        waits = view.want.goal == PAUSED and view.want.inline and record.promote_at
-        if waits:
+        if _stays_for_countdown(view):
             what = f"{describe(target)} is paused before promotion"
             return Wait(what, record.promote_at, "until it is promoted by itself")
         return Done()
@@ -716,6 +717,15 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
         say = "promotion was approved" if view.want.approve else "the pause is over"
         return view.note(say, approved=True, promote_at=None, phase=PROGRESSING)
     return None
+
+
+def _stays_for_countdown(view: View) -> bool:
+    """Whether this task waits until the release goes on by itself."""
+    at = view.record.promote_at
+    if at is None or not view.want.inline:
+        return False
+    nearly_over = at - view.now <= CLOCK_GRAIN
+    return view.want.goal in (PAUSED, RETIRED) or nearly_over
 
 
 def _promote(view: View, target: Revision) -> Step | None:

@@ -327,7 +327,8 @@ class Engine:
             if isinstance(step, Done):
                 return seen
             line = planned_line(step, seen)
-            if line:
+            if line and line not in self.steps[-1:]:
+                self._report(line)
                 self.steps.append(line)
             self.changed = self.changed or not isinstance(step, Wait)
             seen, now = assume(step, seen, want, now)
@@ -437,7 +438,9 @@ def planned_line(step: Step, seen: Observed) -> str:
     if isinstance(step, Note):
         return step.say
     if isinstance(step, Wait):
-        return f"wait: {step.what} {step.then}".rstrip() if step.then else step.what
+        # That pods become ready is what every plan takes for granted.
+        timed = "progress deadline" not in step.then
+        return f"wait: {step.what} {step.then}" if timed else ""
     if isinstance(step, (Done, Fail)):
         return ""
     return describe_step(step, seen)

@@ -25,7 +25,7 @@ def argument_spec(module: str) -> dict[str, dict[str, t.Any]]:
     return MODULES[module]
 
 
-def main(module_name: str) -> t.NoReturn:
+def main(module_name: str) -> None:
     """Run a module from its arguments to its result."""
     module = AnsibleModule(
         argument_spec=argument_spec(module_name), supports_check_mode=True

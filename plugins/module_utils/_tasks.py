@@ -112,12 +112,14 @@ class Task:
         """One live line."""
         if not self.params.get("progress", True):
             return
-        stage = (
-            self.engine.observe().record.stage if self.cluster.records.version else ""
-        )
+        stage = "plan" if self.runtime.check_mode else self._stage()
         elapsed = time.monotonic() - self._began
         place = f"{stage} +{elapsed:.0f}s".strip()
         self.runtime.report(f"bluegreen {self.namespace}/{self.name} [{place}] {text}")
+
+    def _stage(self) -> str:
+        loaded = bool(self.cluster.records.version)
+        return self.engine.observe().record.stage if loaded else ""
 
     def _taken_over(self, holder: str) -> None:
         self.engine.warnings.append(
@@ -147,6 +149,8 @@ class Task:
 
         :param goes_on: whether a later task of the same play may take it on.
         """
+        if self.runtime.check_mode:
+            return self._planned(seen)
         following = next_task(self.want, seen, self.clock.now())
         if goes_on and following in _GOES_ON and self.inline:
             self.lock.suspend()
@@ -154,12 +158,19 @@ class Task:
             self._release()
         result = self._describe(seen, following)
         result["changed"] = self.engine.changed
-        if self.runtime.check_mode:
-            result["planned"] = True
         result["diff"] = {"before": self.diff_before, "after": _summary(seen)}
         return result
 
+    def _planned(self, expected: Observed) -> Result:
+        """The plan as steps and diff; the rollout itself as it is, not as it may be."""
+        result = self._describe(self.engine.observe(), "none")
+        result["changed"] = self.engine.changed
+        result["planned"] = True
+        result["diff"] = {"before": self.diff_before, "after": _summary(expected)}
+        return result
+
     def _release(self) -> None:
+        """Let the lock go, also one that an earlier task of this play has taken."""
         if not self.runtime.check_mode:
             self.lock.release()
 
@@ -217,8 +228,7 @@ class Task:
             return result
         result["changed"] = self.engine.changed
         try:
-            if self.lock.held:
-                self.lock.release()
+            self._release()
             result.update(self._describe(self.engine.observe(), "none"))
         except BluegreenError:
             # What went wrong first is what a person needs to read.
@@ -361,7 +371,16 @@ def _rollout(task: Task) -> Result:
                 return task.result(task.engine.observe(), goes_on=False)
         else:
             _adopt(task, adoption, release)
-    return task.result(task.drive(want), goes_on=True)
+    if task.runtime.check_mode:
+        # One plan to the end; the later tasks have nothing to add to it.
+        return task.result(
+            task.drive(dataclasses.replace(want, goal=RETIRED)), goes_on=False
+        )
+    seen = task.drive(want)
+    nothing_between = next_task(want, seen, task.clock.now()) == "promote"
+    if task.params["until"] == PROMOTED and nothing_between:
+        seen = task.engine.run(dataclasses.replace(want, goal=PROMOTED))
+    return task.result(seen, goes_on=True)
 
 
 def _preflight(task: Task, release: Release) -> Adoption | None:

@@ -20,6 +20,12 @@ extends_documentation_fragment:
   - cutover.bluegreen._wait
   - cutover.bluegreen._auth
   - cutover.bluegreen._attributes
+options:
+  show:
+    description:
+      - Whether to show the tree on the screen, too.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -35,21 +41,28 @@ attributes:
     support: full
   action_group:
     support: full
+    membership: [cutover.bluegreen.bluegreen]
 seealso:
   - module: cutover.bluegreen.bluegreen_rollout
 """
 
 EXAMPLES = r"""
 ---
+- name: Show the rollout as a tree
+  cutover.bluegreen.bluegreen_info:
+    name: web
+    namespace: shop
+    show: true
+
 - name: Read the rollout
   cutover.bluegreen.bluegreen_info:
     name: web
     namespace: shop
   register: status
 
-- name: Show it
-  ansible.builtin.debug:
-    var: status.tree
+- name: Go on only when it is healthy
+  ansible.builtin.assert:
+    that: status.rollout.phase == 'Healthy'
 """
 
 RETURN = r"""
@@ -111,8 +124,8 @@ rollout:
       sample: "2026-11-23T03:00:30.000Z"
     next_task:
       description:
-        - Which module takes the rollout on from here, V(analysis), V(pause), V(promote),
-          V(scale_down) or V(none).
+        - Which module takes the rollout on from here, V(analysis), V(pause),
+          V(promote), V(scale_down) or V(none).
       type: str
       returned: always
       sample: none

@@ -13,8 +13,9 @@ version_added: 1.0.0
 author:
   - The cutover.bluegreen contributors (@cutover-bluegreen)
 description:
-  - Promotes the release in flight. It proves the new revision's endpoints, directs every
-    active Service to it, and sees that their EndpointSlices list no other revision.
+  - Promotes the release in flight. It proves the new revision's endpoints, directs
+    every active Service to it, and sees that their EndpointSlices list no other
+    revision.
   - Promotes only through an open gate. While the pause before promotion lasts it writes
     nothing and returns RV(rollout.phase=Paused), unless O(approve=true).
   - With O(state=aborted) it goes back to the stable revision, which never depends on
@@ -42,6 +43,7 @@ attributes:
     support: full
   action_group:
     support: full
+    membership: [cutover.bluegreen.bluegreen]
 options:
   state:
     description: Whether to promote the release in flight or to abort it.
@@ -130,8 +132,8 @@ rollout:
       sample: "2026-11-23T03:00:30.000Z"
     next_task:
       description:
-        - Which module takes the rollout on from here, V(analysis), V(pause), V(promote),
-          V(scale_down) or V(none).
+        - Which module takes the rollout on from here, V(analysis), V(pause),
+          V(promote), V(scale_down) or V(none).
       type: str
       returned: always
       sample: none

@@ -37,6 +37,7 @@ attributes:
     support: full
   action_group:
     support: full
+    membership: [cutover.bluegreen.bluegreen]
 seealso:
   - module: cutover.bluegreen.bluegreen_promote
 """
@@ -108,8 +109,8 @@ rollout:
       sample: "2026-11-23T03:00:30.000Z"
     next_task:
       description:
-        - Which module takes the rollout on from here, V(analysis), V(pause), V(promote),
-          V(scale_down) or V(none).
+        - Which module takes the rollout on from here, V(analysis), V(pause),
+          V(promote), V(scale_down) or V(none).
       type: str
       returned: always
       sample: none

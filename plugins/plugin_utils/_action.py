@@ -13,9 +13,10 @@ import json
 import os
 import typing as t
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.utils.display import Display
+
 from ansible_collections.cutover.bluegreen.plugins.module_utils import _deps
 from ansible_collections.cutover.bluegreen.plugins.module_utils._argspec import (
     MODULES,
@@ -26,6 +27,10 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._argspec import 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._driver import (
     Guard,
     holder_of,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._errors import (
+    BadInput,
+    BluegreenError,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._manifests import (
     is_name,
@@ -48,6 +53,13 @@ def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
 
     :param action: the action plugin.
     """
+    try:
+        return _run(action, task_vars)
+    except BluegreenError as error:
+        return {"failed": True, "changed": False, "msg": str(error)}
+
+
+def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     module = str(action._task.action).rpartition(".")[2]
     args = _plain_args(action, module)
     secrets = secrets_of(MODULES[module], args)
@@ -59,7 +71,8 @@ def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
         params = _validated(module, args)
         display = Display()
         environment = dict(os.environ)
-        action._compute_environment_string(extra := {})
+        extra: Args = {}
+        action._compute_environment_string(extra)
         environment.update({k: str(v) for k, v in extra.items()})
         runtime = Runtime(
             environment=environment,
@@ -68,14 +81,14 @@ def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
             guard=guard,
             check_mode=bool(action._task.check_mode),
         )
-        result = execute(module, params, runtime)
+        result: Args = execute(module, params, runtime)
     for warning in result.pop("warnings", []):
         display.warning(mask(warning, secrets))
     if not action._task.diff:
         result.pop("diff", None)
-    result = mask(result, secrets)
-    result["invocation"] = {"module_args": _redacted(module, params, secrets)}
-    return result
+    shown: Args = mask(result, secrets)
+    shown["invocation"] = {"module_args": _redacted(module, params, secrets)}
+    return shown
 
 
 def _plain_args(action: t.Any, module: str) -> Args:
@@ -94,14 +107,14 @@ def _text_of(action: t.Any, value: object, option: str) -> object:
     """A mapping or YAML text as it is; the contents of a file that is named."""
     if not isinstance(value, str) or is_text(value):
         return value
-    path = os.path.expanduser(value)
+    path = os.path.abspath(os.path.expanduser(value))
     if not os.path.isfile(path):
-        path = _searched(action, path, option)
+        path = _searched(action, value, option)
     try:
         with open(action._loader.get_real_file(path), encoding="utf-8") as file:
             return file.read()
     except (OSError, UnicodeDecodeError, AnsibleError) as error:
-        raise AnsibleActionFail(f"{option}: {path} cannot be read: {error}") from error
+        raise BadInput(f"{option}: {path} cannot be read: {error}") from error
 
 
 def _searched(action: t.Any, path: str, option: str) -> str:
@@ -119,7 +132,7 @@ def _searched(action: t.Any, path: str, option: str) -> str:
                 os.path.join(folder, "files", path),
                 os.path.join(folder, path),
             ]
-    raise AnsibleActionFail(
+    raise BadInput(
         f"{option}: the file {path} was not found; searched"
         f" {', '.join(dict.fromkeys(places))}. Give the path of a manifest, or its"
         " text."
@@ -146,7 +159,7 @@ def _hand_over(
 def _validated(module: str, args: Args) -> Args:
     checked = ArgumentSpecValidator(MODULES[module]).validate(args)
     if checked.error_messages:
-        raise AnsibleActionFail("; ".join(checked.error_messages))
+        raise BadInput("; ".join(checked.error_messages))
     parameters: Args = checked.validated_parameters
     return parameters
 

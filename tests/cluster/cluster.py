@@ -212,7 +212,11 @@ def minutes(seconds: float) -> str:
 def openssl(folder: pathlib.Path, *arguments: str) -> None:
     try:
         result = subprocess.run(
-            ["openssl", *arguments], cwd=folder, capture_output=True, text=True
+            ["openssl", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except FileNotFoundError:
         raise ClusterError(
@@ -511,7 +515,7 @@ def commands(cluster: Cluster, port: int) -> dict[str, list[str]]:
         ],
         "kwok": [
             f"--kubeconfig={home}/kwok.kubeconfig",
-            f"--config={HERE / 'stages.yaml'}",
+            f"--config={HERE / 'stages.kwok'}",
             "--manage-all-nodes=true",
             "--node-lease-duration-seconds=40",
             "--cidr=10.128.0.0/12",
