@@ -11,14 +11,16 @@ a killed run left off. Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import json
 import typing as t
 
 from . import _names as names
 from ._api import Api
 from ._cluster import Cluster
-from ._errors import BadInput, BluegreenError, Conflict, NotFound
+from ._errors import ApiError, BadInput, BluegreenError, Conflict, NotFound
 from ._manifests import Deployment, deployment_body, hash_of
 from ._parameters import Parameters
 from ._watches import Collection, Watches
@@ -117,11 +119,23 @@ class Adoption:
                 f" resume deployment {name}), then run again."
             )
 
+    def _refuse_other_selector(self, plain: Object) -> None:
+        running = _given(plain["spec"]["selector"])
+        wanted = _given(self._deployment.body["spec"]["selector"])
+        if wanted != running:
+            raise BadInput(
+                f"definition: its selector is {json.dumps(wanted)}, the running"
+                f" Deployment {self._deployment.name} has {json.dumps(running)}, and"
+                " Kubernetes lets nobody change it; give the running one's selector,"
+                " or release under another name."
+            )
+
     def _hash_of_running(self, plain: Object) -> str:
         """The manifest's hash if applying it would change nothing, else its own.
 
         Asked by a dry-run, so that the API server's own defaults decide.
         """
+        self._refuse_other_selector(plain)
         body = copy.deepcopy(self._deployment.body)
         body["metadata"] = {
             "name": plain["metadata"]["name"],
@@ -129,7 +143,8 @@ class Adoption:
             "resourceVersion": plain["metadata"]["resourceVersion"],
         }
         path = f"{self._folder}/deployments/{plain['metadata']['name']}"
-        applied = self._api.replace(path, body, {"dryRun": "All"})
+        with blames_definition():
+            applied = self._api.replace(path, body, {"dryRun": "All"})
         running = _without_restart(plain["spec"]["template"])
         if _without_restart(applied["spec"]["template"]) == running:
             return self._deployment.hash
@@ -424,6 +439,21 @@ class Adoption:
             f"Waited {_STEP_SECONDS:.0f} s for {what}, and it did not happen; nothing"
             " is lost: run again."
         )
+
+
+@contextlib.contextmanager
+def blames_definition() -> t.Iterator[None]:
+    """What the API server finds invalid in a dry-run, it finds in the manifest."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status not in (400, 422):
+            raise
+        raise BadInput(f"definition: {error}") from error
+
+
+def _given(selector: Object) -> Object:
+    return {k: v for k, v in sorted(selector.items()) if v}
 
 
 def _without_restart(template: Object) -> Object:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 import typing as t
 from urllib.parse import urlencode
@@ -325,7 +326,8 @@ def _retry_after(response: t.Any) -> float:
 
 
 def _unreachable(host: str, error: Exception) -> ApiError:
-    cause = str(error).rsplit(":", 1)[-1].strip(" )'\"") or type(error).__name__
+    text = re.sub(r" ?\(_ssl\.c:\d+\)", "", str(error))
+    cause = text.rsplit(":", 1)[-1].strip(" )'\"") or type(error).__name__
     hint = "check host, the kubeconfig and the network"
     if "certificate" in str(error).lower():
         hint = "check ca_cert, or the certificate authority in the kubeconfig"
@@ -368,7 +370,8 @@ def _refusal(method: str, path: str, response: t.Any, host: str) -> ApiError:
     if status == 409 or (status == 422 and method == "PATCH"):
         return Conflict(f"Somebody else changed {what}: {message}", status)
     return ApiError(
-        f"The API server refused to {verb} {what} ({status}): {message}", status
+        f"The API server refused to {verb} {what} ({status}): {message.rstrip('.')}.",
+        status,
     )
 
 

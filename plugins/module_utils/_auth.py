@@ -9,6 +9,7 @@ Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import os
 import typing as t
 from dataclasses import dataclass
 
@@ -48,11 +49,14 @@ class Connection:
     pool: t.Any
     configuration: t.Any
     headers: t.Mapping[str, str]
+    impersonated_groups: tuple[str, ...]
     verified: bool
 
-    def auth_headers(self) -> dict[str, str]:
+    def auth_headers(self) -> t.Any:
         """The headers of one request; a token that expires is refreshed."""
-        headers = dict(self.headers)
+        headers = urllib3.HTTPHeaderDict(self.headers)
+        for group in self.impersonated_groups:
+            headers.add("Impersonate-Group", group)
         for setting in self.configuration.auth_settings().values():
             if setting.get("in") == "header" and setting.get("value"):
                 headers[setting["key"]] = setting["value"]
@@ -125,13 +129,12 @@ def connect(
     headers = {"Accept": "application/json", "User-Agent": "cutover.bluegreen"}
     if "impersonate_user" in auth:
         headers["Impersonate-User"] = auth["impersonate_user"]
-    if auth.get("impersonate_groups"):
-        headers["Impersonate-Group"] = ",".join(auth["impersonate_groups"])
     return Connection(
         host=configuration.host.rstrip("/"),
         pool=pool,
         configuration=configuration,
         headers=headers,
+        impersonated_groups=tuple(auth.get("impersonate_groups") or ()),
         verified=bool(configuration.verify_ssl),
     )
 
@@ -169,6 +172,13 @@ def _load_kubeconfig(
     }
     where = kubeconfig or environment.get("KUBECONFIG") or "~/.kube/config"
     label = "the kubeconfig given as a mapping" if isinstance(where, dict) else where
+    if isinstance(where, str) and not any(
+        os.path.exists(os.path.expanduser(path)) for path in where.split(os.pathsep)
+    ):
+        raise BadInput(
+            f"kubeconfig: the file {where} does not exist; name a kubeconfig with"
+            " kubeconfig or KUBECONFIG, or give host and api_key."
+        )
     try:
         if isinstance(kubeconfig, dict):
             kubernetes.config.load_kube_config_from_dict(
@@ -182,16 +192,18 @@ def _load_kubeconfig(
             " name a kubeconfig with kubeconfig or KUBECONFIG, or give host and"
             " api_key."
         ) from error
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise _not_a_kubeconfig(label, error) from error
+    except (TypeError, AttributeError, KeyError) as error:
+        raise _not_a_kubeconfig(label, "its structure is another one") from error
+    except (OSError, ValueError) as error:
+        raise _not_a_kubeconfig(label, _first_line(error)) from error
     except yaml.YAMLError as error:
-        raise _not_a_kubeconfig(label, error) from error
+        raise _not_a_kubeconfig(label, _first_line(error)) from error
 
 
-def _not_a_kubeconfig(label: str, error: Exception) -> BadInput:
+def _not_a_kubeconfig(label: str, why: str) -> BadInput:
     return BadInput(
-        f"kubeconfig: {label} is not a kubeconfig ({_first_line(error)}); give the"
-        " path of a file with clusters, users and contexts."
+        f"kubeconfig: {label} is not a kubeconfig ({why}); give the path of a file with"
+        " clusters, users and contexts."
     )
 
 

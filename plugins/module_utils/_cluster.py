@@ -485,9 +485,13 @@ class Cluster:
         for active in self._active:
             name = names.proof_service_name(active)
             known = self.services.items.get(name)
+            service = self.services.items.get(active)
+            if service is None:
+                # Deleted by somebody: there is nothing to prove for it.
+                continue
             if known is None:
                 body = proof_body(
-                    self.services.items[active],
+                    service,
                     self.rollout,
                     self.namespace,
                     revision_hash,

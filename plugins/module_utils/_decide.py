@@ -39,6 +39,7 @@ from ._stages import (
     at_least,
 )
 from ._steps import (
+    ROLLOUT_ABORTED,
     CloseProof,
     CreateRevision,
     CreateServices,
@@ -104,11 +105,12 @@ def full_size(parameters: Parameters, active: Revision | None) -> int:
     if wanted is None:
         return active.replicas
     planned = active.parameters.replicas if active.parameters else None
-    if planned is None or active.replicas == planned:
+    if active.replicas == planned:
         return wanted
     if active.autoscaled:
         return active.replicas
-    return max(wanted, active.replicas) if wanted == planned else wanted
+    unchanged = active.parameters is None or wanted == planned
+    return max(wanted, active.replicas) if unchanged else wanted
 
 
 class View:
@@ -140,7 +142,11 @@ class View:
     @cached_property
     def target_hash(self) -> str | None:
         """The revision that this run is about."""
-        return self.want.hash or self.in_flight_hash or self.seen.active_hash
+        present = self.in_flight_hash or self.seen.active_hash
+        if present is None and self.seen.revision(self.record.stable) is not None:
+            # Somebody else took the active Services away from it.
+            present = self.record.stable
+        return self.want.hash or present
 
     @cached_property
     def target(self) -> Revision | None:
@@ -165,8 +171,10 @@ class View:
     @cached_property
     def first(self) -> bool:
         """Whether nothing was ever released before the target."""
+        served = self.seen.targets(names.ROLE_ACTIVE)
         return self.record.stable == "" and not any(
-            r.hash != self.target_hash and not r.aborted for r in self.seen.revisions
+            r.hash != self.target_hash and (not r.aborted or r.hash in served)
+            for r in self.seen.revisions
         )
 
     @cached_property
@@ -197,14 +205,26 @@ class View:
             return self.want.deploy
         if self.target is not None and self.target.parameters is not None:
             return self.target.parameters
-        return Parameters()
+        # They cannot be read, and might have asked for a person's decision.
+        return Parameters(auto_promotion_enabled=False)
 
     @cached_property
     def full(self) -> int:
         """The target's size when it serves everyone."""
         if self.is_active and self.target is not None:
             return self.target.replicas
-        return full_size(self.parameters, self.active)
+        serving = self.active
+        # In the middle of a cutover there is no one active revision.
+        if serving is None and self.stable and self.stable.hash != self.target_hash:
+            serving = self.stable
+        return full_size(self.parameters, serving)
+
+    @cached_property
+    def newest_number(self) -> int:
+        """The number that the record gives the target, if it is the newest indeed."""
+        given = self.record.last_number
+        taken = max((r.number for r in self.seen.revisions), default=0)
+        return given if given > taken else self.seen.next_number
 
     @cached_property
     def gate_open(self) -> bool:
@@ -217,6 +237,11 @@ class View:
         if p.auto_promotion_seconds == 0:
             return True
         return self.record.promote_at is not None and self.now >= self.record.promote_at
+
+    @cached_property
+    def serving(self) -> tuple[ServiceSeen, ...]:
+        """The active Services that exist."""
+        return tuple(s for s in self.seen.with_role(names.ROLE_ACTIVE) if s.exists)
 
     @cached_property
     def preview(self) -> tuple[ServiceSeen, ...]:
@@ -233,7 +258,7 @@ class View:
                     "before": dict(s.selector),
                     "after": {**s.original, names.LABEL_HASH: revision_hash},
                 }
-                for s in self.seen.with_role(names.ROLE_ACTIVE)
+                for s in self.serving
                 if s.target != revision_hash
             },
         }
@@ -244,6 +269,19 @@ class View:
         return intent.get("act") == "promote" and (
             intent.get("revision") == revision_hash
         )
+
+    @property
+    def cutting_over(self) -> bool:
+        """Whether the record declares that active Services may direct to the revision
+        in flight: its promotion, behind its gate, or the way back from it.
+        """
+        hash_, record = self.in_flight_hash, self.record
+        if self.moving_to(hash_):
+            return record.stage != PAUSED or record.approved or self.gate_open
+        if self.stable is not None and self.moving_to(self.stable.hash):
+            return True
+        intent = record.intent
+        return intent.get("act") == "abort" and intent.get("revision") == hash_
 
     def note(
         self, say: str = "", events: tuple[Event, ...] = (), **changes: t.Any
@@ -267,8 +305,7 @@ Rule: t.TypeAlias = "t.Callable[[View], Step | None]"
 
 def _close_what_others_opened(view: View) -> Step | None:
     seen = view.seen
-    active = [s for s in seen.with_role(names.ROLE_ACTIVE) if s.exists]
-    strays = [s for s in active if _is_stray(view, s)]
+    strays = [s for s in view.serving if _is_stray(view, s)]
     if not strays or not seen.revisions:
         return None
     home = view.stable
@@ -291,12 +328,31 @@ def _close_what_others_opened(view: View) -> Step | None:
 
 def _is_stray(view: View, service: ServiceSeen) -> bool:
     """Whether an active Service directs where no decision of ours directed it."""
-    if view.seen.revision(service.target) is None:
+    revision, home = view.seen.revision(service.target), view.stable
+    if revision is None or revision.aborted:
         return True
-    target = view.in_flight_hash
-    if service.target != target or view.moving_to(target):
+    if revision.replicas == 0 and home is not None and home.available > 0:
+        return True
+    if service.target != view.in_flight_hash or view.cutting_over:
         return False
     return view.seen.record_exists and not at_least(view.record.stage, PROMOTED)
+
+
+def _miss_services(view: View) -> Step | None:
+    """Without an active Service there is nothing to prove and nothing to direct."""
+    if view.want.deploy is not None or not view.seen.revisions:
+        return None
+    active = view.seen.with_role(names.ROLE_ACTIVE)
+    if active and (
+        view.want.abort and view.serving or len(view.serving) == len(active)
+    ):
+        return None
+    absent = ", ".join(s.name for s in active if not s.exists)
+    found = f"Service {absent} does not exist" if absent else "no Service is known"
+    return Fail(
+        f"{found}, to which this rollout directs its users; run the deploy playbook,"
+        " which knows the active Service."
+    )
 
 
 # -- an abort --------------------------------------------------------------------------
@@ -306,7 +362,7 @@ def _heed_request(view: View) -> Step | None:
     request = view.record.request
     if request is None:
         return None
-    if request.revision != view.record.revision or not view.in_flight:
+    if request.revision != view.in_flight_hash:
         return view.note(request=None)
     if request.verb == "promote":
         return view.note(
@@ -321,23 +377,36 @@ def _heed_request(view: View) -> Step | None:
 
 def _abort(view: View) -> Step | None:
     request = view.record.request
-    asked = request is not None and request.verb == "abort"
-    if not (view.want.abort or asked):
-        return None
+    asked = (
+        request is not None
+        and request.verb == "abort"
+        and request.revision == view.target_hash
+    )
     target, stable = view.target, view.stable
-    if target is not None and target.aborted and view.record.stage == STABLE:
+    marked = target is not None and target.aborted
+    # An earlier run began to abort it, and was ended before it was done.
+    unfinished = marked and view.in_flight and view.want.deploy is None
+    if not (view.want.abort or asked or unfinished):
         return None
-    if not view.in_flight and not (target and view.in_flight_hash == target.hash):
+    ended = view.seen.record_exists and view.record.stage == STABLE
+    same = view.record.revision == view.target_hash
+    if ended and (marked or (target is None and same)):
+        return None
+    lost = marked and not view.seen.record_exists
+    if not (view.in_flight or lost or (target and view.in_flight_hash == target.hash)):
         return Fail(
             f"There is no release in flight to abort:"
             f" {describe(view.active)} is active; use a deploy of an earlier manifest"
             " to go back."
         )
     if stable is None or stable.hash == view.target_hash:
-        return Fail(
+        refusal = (
             f"{view.name()} is the first one: there is no earlier revision to go back"
             " to; deploy a corrected manifest instead."
         )
+        if not view.want.abort and asked:
+            return view.note(f"Not aborted: {refusal}", request=None)
+        return Fail(refusal)
     return _go_back(view, stable, asked_by=request.by if asked and request else "")
 
 
@@ -347,9 +416,8 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     if view.target_hash in view.seen.targets(names.ROLE_ACTIVE):
         return _bring_back(view, stable)
     if view.moving_to(stable.hash):
-        step = _prove_after(view, stable)
-        if step is not None:
-            return step
+        # Seen to serve again: how many more it needs is no reason to keep the target.
+        return _prove_after(view, stable, 1) or view.note(intent={})
     away = tuple(s.name for s in view.preview if s.target != stable.hash)
     if away:
         return Point(away, stable.hash, f"{view.name()} is aborted")
@@ -359,9 +427,8 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
         return CloseProof()
     by = f" by {asked_by}" if asked_by else ""
     message = f"{view.name()} was aborted{by}; {describe(stable)} serves all users"
-    closed = view.record.closed(
-        view.now, f"aborted{by}", target.number if target else 0
-    )
+    about = dataclasses.replace(view.record, revision=view.target_hash or "")
+    closed = about.closed(view.now, f"aborted{by}", target.number if target else 0)
     retire_at = dict(view.record.retire_at)
     delay = view.parameters.abort_scale_down_delay_seconds
     if delay != NEVER and target is not None and target.replicas > 0:
@@ -386,7 +453,7 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     return Note(
         record.noted(view.now, message),
         message,
-        (Event("RolloutAborted", message, warning=True),),
+        (Event(ROLLOUT_ABORTED, message, warning=True),),
     )
 
 
@@ -397,6 +464,8 @@ def _bring_back(view: View, stable: Revision) -> Step:
         return view.note(
             f"{view.name()} is aborted: {describe(stable)} takes the users back",
             intent={"act": "abort", "revision": view.target_hash},
+            # Whoever runs next goes on with it, should this run be ended.
+            request=view.record.request or Request("abort", view.target_hash or ""),
             progress_at=None,
             progress_available=0,
         )
@@ -404,13 +473,18 @@ def _bring_back(view: View, stable: Revision) -> Step:
     size = max(carried, stable.replicas, 1)
     if stable.replicas < size:
         return Scale(stable.hash, size, "it must carry all users again")
-    if stable.available < size:
-        return _wait_for_pods(view, stable, size)
-    step = _prove(view, stable, size)
+    # Not one less than users have now, but no more either: where the target has
+    # broken down, each further pod that is waited for is one more second without.
+    need = max(1, *(len(s.endpoints.ready) for s in view.serving))
+    need = min(need, size)
+    if stable.available < need:
+        return _wait_for_pods(view, stable, need)
+    step = _prove(view, stable, need)
     if step is not None:
         return step
     if not view.moving_to(stable.hash):
-        return view.note(intent=view.cutover_intent(stable.hash))
+        intent = view.cutover_intent(stable.hash)
+        return view.note(intent=intent, progress_at=None, progress_available=0)
     return Cutover(stable.hash)
 
 
@@ -432,13 +506,14 @@ def _supersede(view: View) -> Step | None:
     number = revision.number if revision else 0
     closed = view.record.closed(view.now, "superseded", number)
     retire_at = dict(view.record.retire_at)
-    delay = view.parameters.abort_scale_down_delay_seconds
+    delay = NEVER if revision is None else _delay_of(view, revision)
     if delay != NEVER and revision is not None and revision.replicas > 0:
         retire_at[old] = view.now + timedelta(seconds=delay)
     say = f"{describe(revision, f'revision {old}')} is superseded"
     settled = dataclasses.replace(
         closed,
         stage=STABLE,
+        phase=PROGRESSING,
         message=say,
         promote_at=None,
         scale_at=None,
@@ -453,15 +528,17 @@ def _supersede(view: View) -> Step | None:
 
 def _start(view: View) -> Step | None:
     """The record says ``started`` before anything else is written."""
-    if view.target_hash is None or view.in_flight:
+    if view.want.deploy is None or view.target_hash is None:
+        return None
+    if view.in_flight and not _begins_anew(view):
         return None
     if view.is_active and view.target is not None:
-        return None
-    if view.want.deploy is None:
         return None
     number = view.seen.next_number
     if view.target is not None and not _must_revive(view, view.target):
         number = view.target.number
+    # What users have now is what they go back to.
+    before = view.active or view.stable
     say = f"revision {number} ({view.target_hash}) starts"
     deadline = timedelta(seconds=view.parameters.progress_deadline_seconds)
     return view.note(
@@ -472,7 +549,7 @@ def _start(view: View) -> Step | None:
         phase=PROGRESSING,
         message=f"revision {number} is being created",
         active=view.seen.active_hash or "",
-        stable=view.stable.hash if view.stable and not view.first else "",
+        stable="" if before is None or view.first else before.hash,
         last_number=max(number, view.record.last_number),
         started_at=view.now,
         promote_at=None,
@@ -500,6 +577,14 @@ def _start(view: View) -> Step | None:
     )
 
 
+def _begins_anew(view: View) -> bool:
+    """Whether what the record says of the target is about one that is no more: an
+    approval, a countdown or a step that it passed opens nothing for the next.
+    """
+    gone = view.target is None or view.target.aborted
+    return gone and (view.record.stage != STARTED or view.record.approved)
+
+
 def _must_revive(view: View, target: Revision) -> bool:
     """Whether an existing revision is released again, under a new number."""
     if target.aborted:
@@ -512,16 +597,18 @@ def _create(view: View) -> Step | None:
     if deploy is None or view.target_hash is None:
         return None
     if view.target is None:
-        # Nothing serves yet that a gradual scale-up could be gentle to.
-        size = view.full if view.first else deploy.step_sizes(view.full)[0]
-        return CreateRevision(view.target_hash, max(view.record.last_number, 1), size)
+        # Where nothing serves yet there is nobody to be gentle to, and a Service that
+        # directs to it already would take its first step for the whole.
+        at_once = view.first or view.is_active
+        size = view.full if at_once else deploy.step_sizes(view.full)[0]
+        return CreateRevision(view.target_hash, view.newest_number, size)
     if view.in_flight and not view.is_active and _must_revive(view, view.target):
         first_step = deploy.step_sizes(view.full)[0]
-        return Revive(view.target_hash, view.record.last_number, first_step)
+        return Revive(view.target_hash, view.newest_number, first_step)
     absent = tuple(s.name for s in view.seen.services if not s.exists)
     if absent:
-        home = view.seen.active_hash or view.target_hash
-        return CreateServices(absent, home)
+        home = view.active or (None if view.first else view.stable) or view.target
+        return CreateServices(absent, home.hash)
     return None
 
 
@@ -556,7 +643,8 @@ def _old_revisions(view: View) -> list[Revision]:
 def _delay_of(view: View, revision: Revision) -> int:
     p = _parameters_in_force(view)
     if revision.aborted:
-        return p.abort_scale_down_delay_seconds
+        # What its own release said: the active revision's parameters are older.
+        return (revision.parameters or p).abort_scale_down_delay_seconds
     return p.scale_down_delay_seconds
 
 
@@ -585,13 +673,15 @@ def _schedule_retirement(view: View) -> Step | None:
     """Each old revision that still runs gets the instant at which it is scaled down."""
     if view.seen.active_hash is None:
         return None
-    retire_at = dict(view.record.retire_at)
-    alive = {r.hash for r in view.seen.revisions if r.replicas > 0}
-    retire_at = {k: v for k, v in retire_at.items() if k in alive}
-    for revision in _old_revisions(view):
+    if view.in_flight_hash is not None and not view.seen.record_exists:
+        # A record of this alone would say that nothing is in flight.
+        return None
+    running = [r for r in _old_revisions(view) if r.replicas > 0]
+    alive = {r.hash for r in running}
+    retire_at = {k: v for k, v in view.record.retire_at.items() if k in alive}
+    for revision in running:
         delay = _delay_of(view, revision)
-        missing = revision.replicas > 0 and revision.hash not in retire_at
-        if missing and delay != NEVER:
+        if revision.hash not in retire_at and delay != NEVER:
             retire_at[revision.hash] = view.now + timedelta(seconds=delay)
     if retire_at == view.record.retire_at:
         return None
@@ -606,9 +696,7 @@ def _reach_first_step(view: View, target: Revision) -> Step | None:
     if target.replicas < first_step:
         return Scale(target.hash, first_step, "first step of the scale-up")
     proofs = view.seen.with_role(names.ROLE_PROOF)
-    if any(s.target != target.hash for s in proofs) or len(proofs) < len(
-        view.seen.with_role(names.ROLE_ACTIVE)
-    ):
+    if any(s.target != target.hash for s in proofs) or len(proofs) < len(view.serving):
         return OpenProof(target.hash)
     if view.record.stage == STARTED:
         return view.note(stage=CREATED)
@@ -670,11 +758,10 @@ def _grow(view: View, target: Revision) -> Step | None:
 
 def _analysed(view: View, target: Revision) -> Step:
     """Step 5 is over: on to the promotion, or into the pause before it."""
-    intent = view.cutover_intent(target.hash)
     if view.gate_open:
         return view.note(
             stage=ANALYSED,
-            intent=intent,
+            intent=view.cutover_intent(target.hash),
             scale_at=None,
             progress_at=None,
             progress_available=0,
@@ -697,7 +784,8 @@ def _analysed(view: View, target: Revision) -> Step:
         scale_at=None,
         progress_at=None,
         progress_available=0,
-        intent=intent,
+        # Nothing may move before the gate opens: whoever does is not us.
+        intent={},
     )
 
 
@@ -713,7 +801,7 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
         return Done()
     if not at_least(view.want.goal, PROMOTED):
         return Done()
-    if record.phase == PHASE_PAUSED:
+    if record.stage == PAUSED and not record.approved:
         say = "promotion was approved" if view.want.approve else "the pause is over"
         return view.note(say, approved=True, promote_at=None, phase=PROGRESSING)
     return None
@@ -744,7 +832,9 @@ def _promote(view: View, target: Revision) -> Step | None:
 
 def _update(view: View) -> Step | None:
     target = view.target
-    if target is None or view.is_active or target.aborted:
+    if target is None:
+        return _miss_target(view)
+    if view.is_active or target.aborted:
         return None
     if not view.in_flight and view.in_flight_hash != target.hash:
         return None
@@ -754,11 +844,22 @@ def _update(view: View) -> Step | None:
             " known what it has passed; run the deploy playbook with its manifest, or"
             " abort it."
         )
+    if view.record.phase == DEGRADED:
+        return view.note(phase=PROGRESSING)
     for rule in (_reach_first_step, _show_preview, _grow, _pass_gate, _promote):
         step = rule(view, target)
         if step is not None:
             return step
     return None
+
+
+def _miss_target(view: View) -> Step | None:
+    if not view.in_flight or view.want.deploy is not None:
+        return None
+    return Fail(
+        f"{view.name()} is in flight and its Deployment is gone; run the deploy"
+        " playbook with its manifest, or abort it."
+    )
 
 
 # -- after the cutover -----------------------------------------------------------------
@@ -774,7 +875,7 @@ def _verify(view: View) -> Step | None:
         return None
     if view.seen.record_exists and record.stable == target.hash and not view.in_flight:
         return _back_to_rest(view, target)
-    step = _prove_after(view, target)
+    step = _prove_after(view, target, max(target.replicas, 1))
     if step is not None:
         return step
     away = tuple(s.name for s in view.preview if s.target != target.hash)
@@ -783,21 +884,20 @@ def _verify(view: View) -> Step | None:
     return _verified(view, target)
 
 
-def _prove_after(view: View, target: Revision) -> Step | None:
+def _prove_after(view: View, target: Revision, need: int) -> Step | None:
     proofs = view.seen.with_role(names.ROLE_PROOF)
-    active = view.seen.with_role(names.ROLE_ACTIVE)
-    if len(proofs) < len(active) or any(s.target != target.hash for s in proofs):
+    if len(proofs) < len(view.serving) or any(s.target != target.hash for s in proofs):
         return OpenProof(target.hash)
-    if target.available < target.replicas:
-        return _wait_for_pods(view, target, target.replicas)
+    if target.available < need:
+        return _wait_for_pods(view, target, need)
     proven = frozenset().union(*(s.endpoints.ready for s in proofs))
-    for service in active:
+    for service in view.serving:
         ready = service.endpoints.ready
         foreign = len(ready - proven)
-        if foreign or len(ready) < target.replicas:
+        if foreign or len(ready) < need:
             what = (
                 f"Service {service.name} directs to {describe(target)}:"
-                f" {len(ready & proven)}/{target.replicas} ready endpoints"
+                f" {len(ready & proven)}/{need} ready endpoints"
                 + (f", {foreign} not known to be of it" if foreign else "")
             )
             return _wait(view, target, len(ready & proven), what)
@@ -844,8 +944,9 @@ def _back_to_rest(view: View, target: Revision) -> Step | None:
         return Point(away, target.hash, "it shows the stable revision between updates")
     if view.want.deploy is None:
         return None
-    if view.seen.with_role(names.ROLE_PROOF):
-        return CloseProof()
+    step = _prove_after(view, target, max(target.replicas, 1))
+    if step is not None:
+        return step
     return view.note(
         revision=target.hash,
         stage=VERIFIED,
@@ -853,6 +954,7 @@ def _back_to_rest(view: View, target: Revision) -> Step | None:
         message=f"revision {target.number} is stable and serves all users",
         active=target.hash,
         preview=target.hash if view.preview else "",
+        progress_at=None,
     )
 
 
@@ -870,7 +972,21 @@ def _settle(view: View) -> Step | None:
         if target.available < target.replicas:
             return _wait_for_pods(view, target, target.replicas)
         return view.note(progress_at=None)
-    return None
+    return _recover(view, target)
+
+
+def _recover(view: View, target: Revision) -> Step | None:
+    """A stable revision that was Degraded is Healthy once all of it is seen ready."""
+    record = view.record
+    ended = record.stage in (VERIFIED, RETIRED) and record.revision == target.hash
+    need = max(target.replicas, 1)
+    ready = view.seen.ready_behind(names.ROLE_ACTIVE)
+    if not ended or record.phase != DEGRADED or ready < need:
+        return None
+    return view.note(
+        phase=HEALTHY,
+        message=f"revision {target.number} is stable and serves all users",
+    )
 
 
 def _retire(view: View) -> Step | None:
@@ -906,8 +1022,8 @@ def _retire(view: View) -> Step | None:
 def _prove(view: View, revision: Revision, need: int) -> Step | None:
     """Until the proof Services show that many ready endpoints of a revision."""
     proofs = view.seen.with_role(names.ROLE_PROOF)
-    active = view.seen.with_role(names.ROLE_ACTIVE)
-    if len(proofs) < len(active) or any(s.target != revision.hash for s in proofs):
+    missing = len(proofs) < len(view.serving)
+    if missing or any(s.target != revision.hash for s in proofs):
         return OpenProof(revision.hash)
     for proof in proofs:
         ready = len(proof.endpoints.ready)
@@ -968,11 +1084,17 @@ def _wait(view: View, revision: Revision, have: int, what: str) -> Step:
 
 
 def _can_abort(view: View, revision: Revision) -> bool:
-    return view.in_flight and not view.first and revision.hash == view.target_hash
+    return (
+        view.in_flight
+        and revision.hash == view.target_hash
+        and view.stable is not None
+        and view.stable.hash != revision.hash
+    )
 
 
 _RULES: tuple[Rule, ...] = (
     _close_what_others_opened,
+    _miss_services,
     _heed_request,
     _abort,
     _supersede,
@@ -997,7 +1119,7 @@ def next_task(want: Want, seen: Observed, now: datetime) -> str:
     target = view.target
     if target is None or target.aborted or view.record.phase == DEGRADED:
         return _rest_task(view)
-    if view.in_flight and not view.is_active:
+    if view.in_flight_hash == target.hash and not view.is_active:
         if not at_least(view.record.stage, ANALYSED):
             return "analysis"
         return "promote" if view.gate_open else "pause"
@@ -1007,6 +1129,8 @@ def next_task(want: Want, seen: Observed, now: datetime) -> str:
 
 
 def _rest_task(view: View) -> str:
+    if _close_what_others_opened(view) is not None:
+        return "promote"
     waits = [r for r in _old_revisions(view) if r.replicas > 0]
     due = any(r.hash in view.record.retire_at for r in waits)
     return "scale_down" if due and view.want.inline else "none"

@@ -9,6 +9,7 @@ Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -45,6 +46,17 @@ class Holder:
         if len(parts) != 4 or not parts[1].isdigit():
             return None
         return cls(parts[0], int(parts[1]), parts[2], parts[3])
+
+    def hand_over(self) -> str:
+        """The identity and the display, for a module that drives on its behalf."""
+        return f"{self.identity()}\n{self.display}"
+
+    @classmethod
+    def from_hand_over(cls, text: str) -> Holder | None:
+        """Read :meth:`hand_over` back; none if it is not one."""
+        identity, _newline, display = text.partition("\n")
+        holder = cls.from_identity(identity)
+        return dataclasses.replace(holder, display=display) if holder else None
 
     def is_gone(self) -> bool:
         """Whether it ran on this very machine, and its process has ended."""

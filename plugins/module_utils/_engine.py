@@ -24,8 +24,9 @@ from ._manifests import Deployment
 from ._model import Observed, Revision, describe
 from ._record import Record
 from ._simulate import assume
-from ._stages import DEGRADED, STABLE, VERIFIED
+from ._stages import STABLE, VERIFIED
 from ._steps import (
+    ROLLOUT_ABORTED,
     Act,
     CloseProof,
     CreateRevision,
@@ -81,6 +82,9 @@ class Engine:
         self._record_version = ""
         self._events: list[tuple[Event, str]] = []
         self._flight: Flight | None = None
+        self._aborted_because = ""
+        self._steps_without_wait = 0
+        self._conflicts = 0
         self.steps: list[str] = []
         self.changed = False
         self.warnings: list[str] = []
@@ -90,7 +94,7 @@ class Engine:
     def observe(self) -> Observed:
         """The cluster, with what this run has noted and not yet written."""
         seen = self.cluster.observe()
-        raw = self.cluster.records.items.get(names.record_name(self.cluster.rollout))
+        raw = self._raw_record()
         version = raw["metadata"]["resourceVersion"] if raw else ""
         if self._record is None or self._written is None:
             self._record = self._written = seen.record
@@ -104,9 +108,10 @@ class Engine:
             )
         self._record_version = version
         noted = self._record != self._written
-        return dataclasses.replace(
-            seen, record=self._record, record_exists=seen.record_exists or noted
-        )
+        # One that names no revision is lost: what this run adds to it says what it did,
+        # not where the release stood.
+        known = bool(self._record.revision) and (seen.record_exists or noted)
+        return dataclasses.replace(seen, record=self._record, record_exists=known)
 
     # -- the loop ------------------------------------------------------------------
 
@@ -116,41 +121,77 @@ class Engine:
         :returns: what was seen last.
         :raises BluegreenError: the release failed; the record says so.
         """
-        steps = conflicts = 0
+        self._steps_without_wait = self._conflicts = 0
         while True:
-            seen = self.observe()
-            step = decide(want, seen, self._clock.now())
-            if isinstance(step, Done):
-                self.flush()
-                return self.observe()
-            if isinstance(step, Fail):
-                self._fail(step)
-            if isinstance(step, Wait):
-                steps = conflicts = 0
-                self._wait(step, seen)
-                continue
-            steps += 1
-            if steps > _MAX_STEPS_WITHOUT_WAIT:
-                raise BluegreenError(
-                    f"{self.cluster.rollout}: the release turns in circles at"
-                    f" {step!r}; please report this."
-                )
             try:
+                seen = self.observe()
+                if self._flight is not None:
+                    self._flight.look(seen)
+                step = decide(want, seen, self._clock.now())
+                if isinstance(step, Done):
+                    return self._arrive()
+                self._count(step)
                 self._take(step, seen, want)
             except Conflict as error:
-                conflicts += 1
-                if conflicts > _MAX_CONFLICTS:
+                self._conflicts += 1
+                if self._conflicts > _MAX_CONFLICTS:
                     raise BluegreenError(
                         f"{self.cluster.rollout}: somebody else keeps changing its"
                         f" objects ({error}); find out who, then run again."
                     ) from error
                 self.cluster.reload()
+            if self._aborted_because and not want.abort:
+                # On as the abort that was asked for: what is due at once goes now.
+                want = dataclasses.replace(want, goal=STABLE, deploy=None, abort=True)
 
-    def _take(self, step: Act | Note, seen: Observed, want: Want) -> None:
-        if isinstance(step, Note):
-            self._note(step, want)
+    def _arrive(self) -> Observed:
+        self.flush()
+        if self._aborted_because:
+            raise Aborted(self._aborted_because)
+        return self.observe()
+
+    def _count(self, step: Step) -> None:
+        self._steps_without_wait += 1
+        if isinstance(step, Wait):
+            self._steps_without_wait = self._conflicts = 0
+        elif self._steps_without_wait > _MAX_STEPS_WITHOUT_WAIT:
+            raise BluegreenError(
+                f"{self.cluster.rollout}: the release turns in circles at {step!r};"
+                " please report this."
+            )
+
+    def take_lock(self) -> None:
+        """Become the driver, before the first write.
+
+        :raises Conflict: another run drove the rollout between this run's reading
+            and now; what was read and noted is forgotten.
+        """
+        if self._lock.held:
             return
+        before = self._raw_record().get("data")
         self._lock.acquire()
+        self.cluster.records.load(self.cluster.api)
+        if self._raw_record().get("data") != before:
+            self._record = self._written = None
+            self._events = []
+            raise Conflict("another run has just driven it")
+
+    def _raw_record(self) -> dict[str, t.Any]:
+        name = names.record_name(self.cluster.rollout)
+        return self.cluster.records.items.get(name) or {}
+
+    def _take(self, step: Step, seen: Observed, want: Want) -> None:
+        if isinstance(step, Fail):
+            self._fail(step)
+        elif isinstance(step, Wait):
+            self._wait(step)
+        elif isinstance(step, Note):
+            self._note(step, want)
+        elif not isinstance(step, Done):
+            self._act(step, seen, want)
+
+    def _act(self, step: Act, seen: Observed, want: Want) -> None:
+        self.take_lock()
         self.flush(only_significant=True)
         line = describe_step(step, seen)
         self._report(line)
@@ -171,10 +212,9 @@ class Engine:
         if note.say:
             self._report(note.say)
             self.steps.append(note.say)
-        aborted = record.stage == STABLE and record.phase == DEGRADED
+        aborted = any(event.reason == ROLLOUT_ABORTED for event in note.events)
         if aborted and not want.abort:
-            self.flush()
-            raise Aborted(record.message)
+            self._aborted_because = record.message
 
     def note(self, record: Record) -> None:
         """Write a record that no step of the state machine led to."""
@@ -188,11 +228,10 @@ class Engine:
             return
         if only_significant and record.significant() == written.significant():
             return
-        self._lock.acquire()
+        self.take_lock()
         self.cluster.write_record(record)
         self._written = record
-        raw = self.cluster.records.items[names.record_name(self.cluster.rollout)]
-        self._record_version = raw["metadata"]["resourceVersion"]
+        self._record_version = self._raw_record()["metadata"]["resourceVersion"]
         self.changed = True
         self._post_events()
 
@@ -210,9 +249,13 @@ class Engine:
                 self.warnings.append(f"An Event could not be posted. {error}")
         self._events = waiting
 
-    def _wait(self, step: Wait, seen: Observed) -> None:
+    def _wait(self, step: Wait) -> None:
         self.flush(only_significant=True)
         self._post_events()
+        if not self._lock.held:
+            # Who waits to go on drives already, and is seen to: requests reach it.
+            self.take_lock()
+            return
         left = HEARTBEAT_SECONDS
         text = step.what
         if step.until is not None:
@@ -222,8 +265,6 @@ class Engine:
         self._report_wait(step.what, text)
         # The smallest pause keeps a deadline that has just passed from spinning.
         self.cluster.wait(max(left, 0.01))
-        if self._flight is not None:
-            self._flight.look(self.cluster.observe())
 
     _last_wait: tuple[str, float] = ("", 0.0)
 
@@ -308,7 +349,7 @@ class Engine:
         else:
             self._flight = Flight(step.hash)
             for service in seen.with_role(names.ROLE_ACTIVE):
-                if service.target != step.hash:
+                if service.exists and service.target != step.hash:
                     self.cluster.point(service.name, step.hash)
             self._flight.written()
 
@@ -325,7 +366,7 @@ class Engine:
             if isinstance(step, Fail):
                 raise BluegreenError(step.message)
             if isinstance(step, Done):
-                return seen
+                break
             line = planned_line(step, seen)
             if line and line not in self.steps[-1:]:
                 self._report(line)

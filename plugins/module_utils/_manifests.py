@@ -101,8 +101,10 @@ def parse(value: object, variable: str) -> Object:
         try:
             documents = [d for d in yaml.safe_load_all(value) if d is not None]
         except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise BadInput(f"{variable}: this is not YAML: {where}") from error
+            raise BadInput(
+                f"{variable}: this is not YAML ({_yaml_trouble(error)}); correct it, or"
+                " give the path of a manifest."
+            ) from error
         if len(documents) != 1:
             raise BadInput(
                 f"{variable}: one manifest is expected, {len(documents)} documents were"
@@ -115,6 +117,15 @@ def parse(value: object, variable: str) -> Object:
             f" {str(value)[:60]!r}."
         )
     return value
+
+
+def _yaml_trouble(error: Exception) -> str:
+    """What the parser met and where, in one line."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 def parse_deployment(value: object, namespace: str) -> Deployment:

@@ -32,7 +32,7 @@ def main(module_name: str) -> None:
     )
     for library, traceback in MISSING.items():
         module.fail_json(msg=missing_required_lib(library), exception=traceback)
-    playbook = Holder.from_identity(module.params.get("_holder") or "")
+    playbook = Holder.from_hand_over(module.params.get("_holder") or "")
     secrets = secrets_of(MODULES[module_name], module.params)
     with Guard(playbook) as guard:
         runtime = Runtime(

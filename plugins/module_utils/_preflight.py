@@ -20,6 +20,21 @@ from ._manifests import Deployment, ServiceInput, original_selector
 Object = dict[str, t.Any]
 
 _HOSTNAME = "kubernetes.io/hostname"
+_RULES_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+# What a release asks for between its first write and its last.
+_RIGHTS = {
+    "services": ("watch", "create", "patch", "delete"),
+    "configmaps": ("watch", "create", "update"),
+    "pods": ("list",),
+    "deployments.apps": ("watch", "create", "patch", "delete"),
+    "replicasets.apps": (),
+    "endpointslices.discovery.k8s.io": ("watch",),
+    "leases.coordination.k8s.io": ("get", "list", "watch", "create", "update"),
+}
+_RIGHTS_TO_ADOPT = {
+    "pods": ("patch",),
+    "replicasets.apps": ("list", "watch", "patch", "delete"),
+}
 # A person's one-off server-side apply: no reconciler will put its selector back.
 _ONE_OFF_MANAGERS = ("kubectl", names.FIELD_MANAGER)
 
@@ -54,6 +69,7 @@ class Preflight:
 
         :raises BadInput: one sentence about the first obstacle.
         """
+        self._check_namespace()
         for service in self._active:
             self._check_service(service, "active_service")
         for service in self._preview:
@@ -61,6 +77,55 @@ class Preflight:
         self._check_undeclared()
         for service in self._active:
             self._check_other_workloads(service.name)
+
+    def _check_namespace(self) -> None:
+        """The API lists what is in a namespace that does not exist as empty."""
+        if self._cluster.services.items or self._cluster.deployments.items:
+            return
+        name = self._cluster.namespace
+        try:
+            found = self._cluster.api.find(f"/api/v1/namespaces/{name}")
+        except ApiError as error:
+            if not forbidden(error):
+                raise
+            return
+        if found is None:
+            raise BadInput(
+                f"namespace: namespace {name} does not exist; create it, or correct its"
+                " name."
+            )
+
+    def check_rights(self, adopts: bool) -> None:
+        """Refuse a user who could begin a release and not end it.
+
+        :param adopts: whether a plain Deployment is to be adopted first.
+        """
+        name = self._cluster.namespace
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectRulesReview",
+            "spec": {"namespace": name},
+        }
+        try:
+            status = self._cluster.api.create(_RULES_REVIEWS, review)["status"]
+        except ApiError:
+            # Some clusters do not answer this: then each request answers for itself.
+            return
+        if status.get("incomplete"):
+            return
+        rules = status.get("resourceRules") or []
+        missing = []
+        for resource, verbs in _RIGHTS.items():
+            wanted = (*verbs, *(_RIGHTS_TO_ADOPT.get(resource, ()) if adopts else ()))
+            lacking = [v for v in wanted if not _is_allowed(rules, resource, v)]
+            if lacking:
+                missing.append(f"{', '.join(lacking)} on {resource.partition('.')[0]}")
+        if missing:
+            raise BadInput(
+                "The user of this connection lacks what a release needs in namespace"
+                f" {name} (403): {'; '.join(missing)}. Give the user a Role with these"
+                " verbs."
+            )
 
     def check_placement(self, size: int) -> None:
         """Refuse a new revision whose pods find no node beside the active one's.
@@ -97,8 +162,8 @@ class Preflight:
             raise BadInput(
                 f"definition: {why} keeps the new revision off the nodes that run the"
                 f" active one: {size} pods need a free node each, {len(free)} of"
-                f" {len(usable)} are free; add nodes, make it preferred, or lower"
-                " preview_replica_count."
+                f" {len(usable)} are free; add nodes, lift that requirement, or"
+                " lower preview_replica_count."
             )
 
     def _check_service(self, given: ServiceInput, variable: str) -> None:
@@ -188,6 +253,17 @@ class Preflight:
                 " lose its users; narrow the Service's selector, or give the definition"
                 " the name of the Deployment that runs it."
             )
+
+
+def _is_allowed(rules: t.Sequence[Object], resource: str, verb: str) -> bool:
+    """Whether RBAC rules allow a verb, maybe on some names only."""
+    name, _dot, group = resource.partition(".")
+    return any(
+        {verb, "*"}.intersection(rule.get("verbs") or [])
+        and {group, "*"}.intersection(rule.get("apiGroups") or [])
+        and {name, "*"}.intersection(rule.get("resources") or [])
+        for rule in rules
+    )
 
 
 def _own_selector(deployment: Object | None) -> dict[str, str]:

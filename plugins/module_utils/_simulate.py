@@ -62,6 +62,10 @@ def after_write(step: Step, seen: Observed, want: Want) -> Observed:
         return dataclasses.replace(seen, revisions=kept)
     if isinstance(step, (Revive, Scale, MarkAborted, UpdateParameters)):
         changes = _changes(step, want)
+        if isinstance(step, Revive):
+            known = seen.revision(step.hash)
+            running = known.replicas if known is not None else 0
+            changes["replicas"] = max(step.replicas, running)
         return dataclasses.replace(
             seen,
             revisions=tuple(
@@ -82,7 +86,6 @@ def _changes(
     if isinstance(step, Revive):
         return {
             "number": step.number,
-            "replicas": step.replicas,
             "parameters": want.deploy,
             "aborted": False,
         }
@@ -112,11 +115,11 @@ def _services_after(step: Step, seen: Observed) -> tuple[ServiceSeen, ...]:
                 original=s.original,
             )
             for s in services
-            if s.role == names.ROLE_ACTIVE
+            if s.role == names.ROLE_ACTIVE and s.exists
         )
         return (*others, *proofs)
     if isinstance(step, Cutover):
-        moved = {s.name for s in services if s.role == names.ROLE_ACTIVE}
+        moved = {s.name for s in services if s.role == names.ROLE_ACTIVE and s.exists}
     elif isinstance(step, Point):
         moved = set(step.services)
     elif isinstance(step, CreateServices):

@@ -16,6 +16,8 @@ from datetime import datetime
 from ._parameters import Parameters
 from ._record import Record
 
+ROLLOUT_ABORTED = "RolloutAborted"
+
 
 @dataclass(frozen=True)
 class Event:

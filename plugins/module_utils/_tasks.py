@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import _names as names
-from ._adopt import Adoption
+from ._adopt import Adoption, blames_definition
 from ._api import Api
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
@@ -405,16 +405,20 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         if active is not None or adoption.plain is not None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
+        checks.check_rights(adopts=found)
         _try_creation(task, release)
+    elif found:
+        checks.check_rights(adopts=True)
     task.engine.warnings += checks.warnings
     return adoption if found else None
 
 
 def _try_creation(task: Task, release: Release) -> None:
     """A dry-run: what admission or RBAC refuses is refused before the first write."""
-    task.cluster.create_revision(
-        release.deployment, 0, 1, release.parameters, dry_run=True
-    )
+    with blames_definition():
+        task.cluster.create_revision(
+            release.deployment, 0, 1, release.parameters, dry_run=True
+        )
 
 
 def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
@@ -422,7 +426,7 @@ def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
     seen = engine.observe()
     now = task.clock.now()
     line = adoption.describe()
-    task.lock.acquire()
+    engine.take_lock()
     engine.note(
         dataclasses.replace(seen.record, phase=PROGRESSING, message=line).noted(
             now, line
@@ -461,7 +465,7 @@ def _go_on(task: Task, goal: str, leaves_if: str = "") -> Result:
     """Take the release in flight on to a stage; with none in flight, do nothing."""
     seen = task.load()
     view = View(Want(goal, inline=task.inline), seen, task.clock.now())
-    target = task.expected(seen, view.in_flight_hash or seen.active_hash)
+    target = task.expected(seen, view.target_hash)
     want = Want(goal, hash=target, inline=task.inline)
     task.want = want
     seen = task.drive(want)
@@ -473,7 +477,7 @@ def _promote(task: Task) -> Result:
     abort = task.params["state"] == "aborted"
     seen = task.load()
     view = View(Want(PROMOTED), seen, task.clock.now())
-    target = task.expected(seen, view.in_flight_hash or seen.active_hash)
+    target = task.expected(seen, view.target_hash)
     approve = bool(task.params["approve"])
     want = Want(
         STABLE if abort else PROMOTED,

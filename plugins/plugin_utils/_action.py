@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 
 from ansible.errors import AnsibleError
@@ -19,7 +20,11 @@ from ansible.utils.display import Display
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils import _deps
 from ansible_collections.cutover.bluegreen.plugins.module_utils._argspec import (
+    EXPECTED,
     MODULES,
+    RELEASE,
+    ROLLOUT,
+    WAIT,
     mask,
     secrets_of,
     without_empty,
@@ -43,6 +48,13 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._tasks import (
 
 Args = dict[str, t.Any]
 
+_ROLE = "cutover.bluegreen.bluegreen"
+_VARIABLES = sorted({*ROLLOUT, *EXPECTED, *RELEASE, *WAIT})
+# Short names are words, too: they are options only at the head of a message.
+_AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
+_TYPES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
+_IN_TEXT = re.compile(rf"\b(?:{'|'.join(v for v in _VARIABLES if '_' in v)})\b")
+
 
 def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     """Run the module of the same name, in this process where that is the same.
@@ -54,9 +66,12 @@ def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     :param action: the action plugin.
     """
     try:
-        return _run(action, task_vars)
+        result = _run(action, task_vars)
     except BluegreenError as error:
-        return {"failed": True, "changed": False, "msg": str(error)}
+        result = {"failed": True, "changed": False, "msg": str(error)}
+    if result.get("failed") and _is_in_role(action):
+        result["msg"] = _with_variables(str(result.get("msg", "")))
+    return result
 
 
 def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
@@ -66,9 +81,9 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     host = str(task_vars.get("inventory_hostname", ""))
     holder = holder_of(os.getppid(), host, os.environ)
     with Guard(None) as guard:
-        if _must_hand_over(action):
-            return _hand_over(action, args, holder.identity(), task_vars)
         params = _validated(module, args)
+        if _must_hand_over(action):
+            return _hand_over(action, args, holder.hand_over(), task_vars)
         display = Display()
         environment = dict(os.environ)
         extra: Args = {}
@@ -89,6 +104,16 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     shown: Args = mask(result, secrets)
     shown["invocation"] = {"module_args": _redacted(module, params, secrets)}
     return shown
+
+
+def _is_in_role(action: t.Any) -> bool:
+    role = action._task._role
+    return role is not None and role.get_name() == _ROLE
+
+
+def _with_variables(message: str) -> str:
+    """A message for the role's user, who knows the options as variables."""
+    return _IN_TEXT.sub(r"bluegreen_\g<0>", _AT_HEAD.sub(r"bluegreen_\g<0>", message))
 
 
 def _plain_args(action: t.Any, module: str) -> Args:
@@ -127,7 +152,7 @@ def _searched(action: t.Any, path: str, option: str) -> str:
         return str(found)
     places = [os.path.abspath(path)]
     if not os.path.isabs(path):
-        for folder in stack:
+        for folder in [*stack, action._loader.get_basedir()]:
             places += [
                 os.path.join(folder, "files", path),
                 os.path.join(folder, path),
@@ -157,11 +182,29 @@ def _hand_over(
 
 
 def _validated(module: str, args: Args) -> Args:
+    for option, rule in MODULES[module].items():
+        if rule.get("required") and option not in args:
+            raise BadInput(f"{option}: nothing was given, and it is required.")
     checked = ArgumentSpecValidator(MODULES[module]).validate(args)
     if checked.error_messages:
-        raise BadInput("; ".join(checked.error_messages))
+        raise BadInput(_in_our_words(checked.error_messages[0]))
     parameters: Args = checked.validated_parameters
     return parameters
+
+
+def _in_our_words(message: str) -> str:
+    """Ansible's message about one argument as a sentence that begins with its name."""
+    kind = re.match(r"argument '(\w+)' is of type .* convert to (\w+):", message)
+    if kind:
+        option, wanted = kind.groups()
+        found = message.rpartition(": ")[2].partition(" cannot be")[0].strip("\"'<>")
+        wanted = _TYPES.get(wanted, wanted)
+        return f"{option}: {found!r} was found, {wanted} is expected."
+    choice = re.match(r"value of (\w+) must be one of: (.*), got: (.*)", message)
+    if choice:
+        option, wanted, found = choice.groups()
+        return f"{option}: {found!r} was found, one of {wanted} is expected."
+    return f"{message.rstrip('.')}."
 
 
 def _redacted(module: str, params: Args, secrets: t.Collection[str]) -> Args:

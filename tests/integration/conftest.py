@@ -26,6 +26,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.kube import
 from ansible_collections.cutover.bluegreen.tests.integration.support.playbook import (
     Playbook,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.release import (
+    Release,
+    Sizes,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.watcher import (
     Watcher,
 )
@@ -168,3 +172,23 @@ def playbook(
 def path(request: pytest.FixtureRequest) -> str:
     """Both ways to the same core: playbook(..., path=path)."""
     return t.cast(str, request.param)
+
+
+@pytest.fixture
+def release(kube: Kube, namespace: str, playbook: Playbook) -> Release:
+    """An application to release in the test's namespace."""
+    return Release(kube, namespace, playbook)
+
+
+@pytest.fixture
+def sizes(kube: Kube, namespace: str) -> t.Iterator[t.Callable[[], Sizes]]:
+    """Watch the sizes of the revisions from now on: sizes()."""
+    started = []
+
+    def start() -> Sizes:
+        started.append(Sizes(kube, namespace))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()

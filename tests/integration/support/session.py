@@ -119,7 +119,12 @@ def _galaxy(shared: pathlib.Path, *arguments: str) -> None:
         "LC_ALL": "C.UTF-8",
     }
     result = subprocess.run(
-        command, env=environment, cwd=home, capture_output=True, text=True
+        command,
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         raise RuntimeError(

@@ -1,0 +1,218 @@
+# Copyright (c) 2026, the cutover.bluegreen contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Observed states, written in few words, and a cluster that only exists in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from datetime import datetime, timedelta, timezone
+
+from ansible_collections.cutover.bluegreen.plugins.module_utils import _names as names
+from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
+    Want,
+    decide,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
+    Endpoints,
+    Observed,
+    Revision,
+    ServiceSeen,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._parameters import (
+    Parameters,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._record import Record
+from ansible_collections.cutover.bluegreen.plugins.module_utils._simulate import (
+    assume,
+    everything_ready,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._stages import STABLE
+from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
+    ROLLOUT_ABORTED,
+    Done,
+    Fail,
+    Note,
+    Step,
+    Wait,
+)
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+V0, V1, V2, V3 = "0000000000", "1111111111", "2222222222", "3333333333"
+ORIGINAL = {"app": "web"}
+
+
+def after(seconds: float) -> datetime:
+    """That long after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def parameters(**changes: t.Any) -> Parameters:
+    """Release parameters: three pods, the Service web, and what is given."""
+    values: dict[str, t.Any] = {"replicas": 3, "active_services": ("web",), **changes}
+    return Parameters(**values)
+
+
+def revision(
+    revision_hash: str, pods: int = 3, ready: int | None = None, **changes: t.Any
+) -> Revision:
+    """A revision, numbered by its hash, with all of its pods available."""
+    values: dict[str, t.Any] = {
+        "number": int(revision_hash[0]),
+        "hash": revision_hash,
+        "deployment": f"web-{revision_hash}",
+        "replicas": pods,
+        "available": pods if ready is None else ready,
+        "parameters": parameters(),
+        **changes,
+    }
+    return Revision(**values)
+
+
+def pods_of(found: Revision | None) -> frozenset[str]:
+    """The names of a revision's ready pods."""
+    if found is None:
+        return frozenset()
+    return frozenset(f"{found.hash}-{i}" for i in range(found.available))
+
+
+def service(
+    target: str | None,
+    name: str = "web",
+    role: str = names.ROLE_ACTIVE,
+    exists: bool = True,
+) -> ServiceSeen:
+    """A Service directed to a revision; to any pod of the application if none."""
+    selector = {**ORIGINAL, names.LABEL_HASH: target} if target else dict(ORIGINAL)
+    if not exists:
+        return ServiceSeen(name, role, exists=False)
+    return ServiceSeen(
+        name, role, target=target, selector=selector, original=dict(ORIGINAL)
+    )
+
+
+def preview(target: str | None, exists: bool = True) -> ServiceSeen:
+    """The preview Service."""
+    return service(target, "web-preview", names.ROLE_PREVIEW, exists)
+
+
+def proof(target: str, of: str = "web") -> ServiceSeen:
+    """A proof Service."""
+    return service(target, names.proof_service_name(of), names.ROLE_PROOF)
+
+
+def observed(
+    revisions: t.Iterable[Revision],
+    services: t.Iterable[ServiceSeen],
+    record: Record | None = None,
+) -> Observed:
+    """A state whose slices follow the selectors."""
+    return with_slices(
+        Observed(
+            revisions=tuple(revisions),
+            services=tuple(services),
+            record=record or Record(),
+            record_exists=record is not None,
+        )
+    )
+
+
+def with_slices(seen: Observed) -> Observed:
+    """The slices list the available pods of what each selector asks for."""
+    everything = frozenset().union(*(pods_of(r) for r in seen.revisions))
+    return dataclasses.replace(
+        seen,
+        services=tuple(
+            dataclasses.replace(
+                s,
+                endpoints=Endpoints(
+                    pods_of(seen.revision(s.target)) if s.target else everything
+                ),
+            )
+            if s.exists
+            else s
+            for s in seen.services
+        ),
+    )
+
+
+def settled(seen: Observed, broken: t.Collection[str] = ()) -> Observed:
+    """All pods are ready, but for those of broken revisions: none of them is."""
+    ready = everything_ready(seen)
+    return with_slices(
+        dataclasses.replace(
+            ready,
+            revisions=tuple(
+                dataclasses.replace(r, available=0) if r.hash in broken else r
+                for r in ready.revisions
+            ),
+        )
+    )
+
+
+def _aborts(note: Note) -> bool:
+    return any(event.reason == ROLLOUT_ABORTED for event in note.events)
+
+
+class World:
+    """A cluster in which one rollout is driven, by pure functions alone."""
+
+    def __init__(
+        self,
+        seen: Observed,
+        now: datetime = NOW,
+        broken: t.Collection[str] = (),
+    ) -> None:
+        self.seen = seen
+        self.now = now
+        self.broken = set(broken)
+        self.steps: list[Step] = []
+        self.aborted = False
+
+    def look(self, want: Want, step: Step) -> None:
+        """Called with each step before it is taken."""
+
+    def run(self, want: Want, limit: int = 200) -> Step:
+        """Drive as the engine does.
+
+        :returns: the step that ended it: Done, Fail, or a Wait that nothing ends.
+        """
+        for _step in range(limit):
+            step = decide(want, self.seen, self.now)
+            self.look(want, step)
+            self.steps.append(step)
+            if isinstance(step, (Done, Fail)):
+                return step
+            if isinstance(step, Wait):
+                if not self._wait(step):
+                    return step
+            else:
+                self.seen, self.now = assume(step, self.seen, want, self.now)
+                if isinstance(step, Note) and not want.abort and _aborts(step):
+                    self.aborted = True
+                    want = dataclasses.replace(
+                        want, goal=STABLE, deploy=None, abort=True
+                    )
+        raise AssertionError(f"no end after {limit} steps: {self.steps[-6:]}")
+
+    def _wait(self, step: Wait) -> bool:
+        ready = settled(self.seen, self.broken)
+        if ready != self.seen:
+            self.seen = ready
+            return True
+        if step.until is None:
+            return False
+        assert step.until > self.now, f"a wait for the past: {step}"
+        self.now = step.until
+        return True
+
+    def act(self, change: t.Callable[[Observed], Observed]) -> None:
+        """Somebody else changes something."""
+        self.seen = change(self.seen)
+
+    def kinds(self) -> list[str]:
+        """The steps taken, by name, without the waits and the notes."""
+        found = [type(s).__name__ for s in self.steps]
+        return [k for k in found if k not in ("Wait", "Note")]
