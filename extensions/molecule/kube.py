@@ -19,7 +19,6 @@ import typing as t
 
 import kubernetes
 
-
 FOLDERS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         result.update(run_action(self, task_vars or {}))
-        # Here and not in the core: so it is shown where the module was handed over, too.
+        # Here, not in the core: so it is shown after a hand-over to the module, too.
         if boolean(self._task.args.get("show"), strict=False) and "tree" in result:
             # In one piece: many hosts write to one screen.
             Display().display("\n".join(result["tree"]))

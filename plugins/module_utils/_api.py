@@ -149,7 +149,11 @@ class Api:
             try:
                 response = self._send(method, url, payload, content_type)
             except urllib3.exceptions.HTTPError as error:
-                self._give_up_after(started, delay, _unreachable(self._host, error))
+                unreachable = _unreachable(self._host, error)
+                if "certificate verify failed" in str(error):
+                    # Nobody vouches for it, and trying again changes nothing.
+                    raise unreachable from error
+                self._give_up_after(started, delay, unreachable)
             else:
                 if response.status not in _RETRIED:
                     return self._answer(method, path, response)
@@ -269,7 +273,7 @@ class Api:
             for chunk in response.stream(65536):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    yield _watch_event(path, json.loads(line))
+                    yield _watch_event(path, self._host, line)
         finally:
             response.close()
 
@@ -301,10 +305,19 @@ class Stream:
             return
 
 
-def _watch_event(path: str, event: Object) -> tuple[str, Object]:
-    item = event["object"]
-    if event["type"] != "ERROR":
-        return event["type"], item
+def _watch_event(path: str, host: str, line: bytes) -> tuple[str, Object]:
+    try:
+        event = json.loads(line)
+        kind, item = str(event["type"]), dict(event["object"])
+        if kind != "ERROR":
+            item["metadata"]["resourceVersion"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ApiError(
+            f"{host} did not answer as a Kubernetes API server does (watch of {path});"
+            " check host, the kubeconfig and proxies on the way."
+        ) from error
+    if kind != "ERROR":
+        return kind, item
     if item.get("code") == 410:
         raise Gone("The watch is too old.", 410)
     raise ApiError(

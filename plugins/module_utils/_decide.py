@@ -161,10 +161,11 @@ class View:
             return recorded
         if self.active is not None and self.active.hash != self.in_flight_hash:
             return self.active
+        leaving = {self.in_flight_hash}
+        if self.want.deploy is not None or self.want.abort:
+            leaving.add(self.target_hash)
         earlier = [
-            r
-            for r in self.seen.revisions
-            if r.hash != self.target_hash and not r.aborted
+            r for r in self.seen.revisions if r.hash not in leaving and not r.aborted
         ]
         return max(earlier, key=lambda r: r.number, default=None)
 
@@ -810,7 +811,8 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
 def _stays_for_countdown(view: View) -> bool:
     """Whether this task waits until the release goes on by itself."""
     at = view.record.promote_at
-    if at is None or not view.want.inline:
+    counts = view.parameters.auto_promotion_enabled
+    if at is None or not counts or not view.want.inline:
         return False
     nearly_over = at - view.now <= CLOCK_GRAIN
     return view.want.goal in (PAUSED, RETIRED) or nearly_over
@@ -896,9 +898,9 @@ def _prove_after(view: View, target: Revision, need: int) -> Step | None:
         foreign = len(ready - proven)
         if foreign or len(ready) < need:
             what = (
-                f"Service {service.name} directs to {describe(target)}:"
-                f" {len(ready & proven)}/{need} ready endpoints"
-                + (f", {foreign} not known to be of it" if foreign else "")
+                f"Service {service.name} moves to {describe(target)}:"
+                f" {len(ready & proven)}/{need} of its endpoints seen"
+                + (f", {foreign} others still listed" if foreign else "")
             )
             return _wait(view, target, len(ready & proven), what)
     return None

@@ -93,16 +93,22 @@ class Parameters:
         """Read the annotation back; none if it is absent or was edited beyond use."""
         try:
             values = json.loads(text or "")
+            # No release is without one: an annotation that was emptied says nothing.
+            values["active_services"]
             known = {f.name for f in dataclasses.fields(cls)}
             kept = {k: v for k, v in values.items() if k in known}
             for name in ("active_services", "preview_services"):
                 kept[name] = tuple(kept.get(name, ()))
             if "scale_up_steps" in kept:
                 kept["scale_up_steps"] = tuple(
-                    parse_size(step, name) for step in kept["scale_up_steps"]
+                    parse_size(step, "scale_up_steps")
+                    for step in kept["scale_up_steps"]
                 )
-            return cls(**kept)
-        except (ValueError, TypeError, AttributeError, BadInput):
+            parameters = cls(**kept)
+            _refuse_other_types(parameters)
+            validate(parameters)
+            return parameters
+        except (ValueError, TypeError, KeyError, AttributeError, BadInput):
             return None
 
     def step_sizes(self, full: int) -> tuple[int, ...]:
@@ -120,6 +126,25 @@ class Parameters:
         if self.preview_replica_count is None:
             return full
         return min(self.preview_replica_count, full)
+
+
+def _refuse_other_types(parameters: Parameters) -> None:
+    """Refuse what an edited annotation may hold: a gate is no place for a guess.
+
+    :raises TypeError: a value is of another type than its field.
+    """
+    for field in dataclasses.fields(parameters):
+        value = getattr(parameters, field.name)
+        if isinstance(field.default, tuple):
+            element = Size if field.name == "scale_up_steps" else str
+            fits = all(isinstance(v, element) for v in value)
+        elif isinstance(field.default, bool):
+            fits = isinstance(value, bool)
+        else:
+            optional = field.default is None and value is None
+            fits = optional or (isinstance(value, int) and not isinstance(value, bool))
+        if not fits:
+            raise TypeError(field.name)
 
 
 def _refuse_below(value: int | None, least: int, variable: str, unit: str) -> None:

@@ -125,7 +125,21 @@ def _plain_args(action: t.Any, module: str) -> Args:
         value = args.get(option)
         if isinstance(value, str) and not is_name(value):
             args[option] = _text_of(action, value, option)
+    for option, rule in MODULES[module].items():
+        if rule.get("type") == "list" and isinstance(args.get(option), str):
+            args[option] = _list_of(args[option])
     return args
+
+
+def _list_of(text: str) -> object:
+    """A list that was sent as YAML or JSON text; else the text, commas and all."""
+    if not is_text(text):
+        return text
+    try:
+        value = _deps.yaml.safe_load(text)
+    except _deps.yaml.YAMLError:
+        return text
+    return value if isinstance(value, list) else text
 
 
 def _text_of(action: t.Any, value: object, option: str) -> object:

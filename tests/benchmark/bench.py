@@ -28,6 +28,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT / "tests" / "checks")]
 
 import environments  # noqa: E402
+from measure import Cost, Request, Wire, Witness, run  # noqa: E402
+
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (  # noqa: E402
     Kube,
     resource_path,
@@ -36,7 +38,6 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.manifests i
     deployment,
     service,
 )
-from measure import Cost, Request, Wire, Witness, run  # noqa: E402
 
 CLUSTER = ROOT / "tests" / "cluster" / "cluster.py"
 HANDWRITTEN = pathlib.Path(__file__).with_name("handwritten.yml")
@@ -82,7 +83,6 @@ class Bench:
         name = f"bench-{self._namespaces}"
         path = resource_path("namespaces")
         self.kube.create(path, {"metadata": {"name": name}})
-        # Its first ConfigMap is the controller manager's: then the namespace is settled.
         return name
 
     def file(self, content: t.Any) -> str:
@@ -110,9 +110,7 @@ class Bench:
 
     def deploy(self, namespace: str, version: str) -> Cost:
         variables = {"bluegreen_namespace": namespace, **release(version)}
-        return self.play(
-            "cutover.bluegreen.deploy", "-e", f"@{self.file(variables)}"
-        )
+        return self.play("cutover.bluegreen.deploy", "-e", f"@{self.file(variables)}")
 
     def noop(self, like: Cost, hosts: int = 1, *arguments: str) -> Cost:
         """Run as many tasks as a playbook ran a host, as many of them skipped."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Measuring: what a program costs, what went over the wire, what a release looked like."""
+"""Measuring: what a program costs, what was sent, what a release looked like."""
 
 from __future__ import annotations
 
@@ -127,7 +127,8 @@ class Request:
 
     @property
     def write(self) -> bool:
-        return self.verb in WRITES
+        """Whether it changes what is stored: no dry run or access review does."""
+        return self.verb in WRITES and not self.what.startswith("selfsubject")
 
 
 class Wire:
@@ -172,6 +173,11 @@ def _instant(text: str) -> float:
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
+def _is_ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
 # --- a release, as an independent witness sees it
 
 
@@ -202,8 +208,7 @@ class Witness:
             revision = metadata["labels"][REVISION_LABEL]
             with self._lock:
                 self._revisions[metadata["name"]] = revision
-                conditions = pod.get("status", {}).get("conditions", [])
-                if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+                if _is_ready(pod):
                     ready = self._ready.setdefault(revision, {})
                     ready.setdefault(metadata["name"], now)
 

@@ -78,10 +78,9 @@ def test_the_first_release_has_no_way_back(release: Release) -> None:
 
 
 def test_deploying_the_same_manifest_again_retries(
-    release: Release, watcher: t.Callable[..., Watcher], path: Path
+    release: Release, watcher: t.Callable[..., Watcher]
 ) -> None:
     """Invariant 1."""
-    release.path = path
     pause_v2(release)
     second = release.hash_of(2)
     release.run("abort").check()
@@ -119,9 +118,7 @@ def test_deploying_the_stable_manifest_ends_v2(
     assert not release.deploy("1").check().changed
 
 
-def test_v3_supersedes_v2(
-    release: Release, watcher: t.Callable[..., Watcher]
-) -> None:
+def test_v3_supersedes_v2(release: Release, watcher: t.Callable[..., Watcher]) -> None:
     """Invariant 1: and V2 never reaches the users."""
     pause_v2(release)
     seen = watcher(ACTIVE)

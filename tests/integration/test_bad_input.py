@@ -434,9 +434,7 @@ CASES = {
         {"auto_promotion_seconds": "soon"},
     ),
     "not-a-choice": Case(
-        (
-            "bluegreen_cutover: 'sideways' was found, one of auto, atomic is expected",
-        ),
+        ("bluegreen_cutover: 'sideways' was found, one of auto, atomic is expected",),
         {"cutover": "sideways"},
     ),
     "deadline-not-above-min-ready": Case(
@@ -467,9 +465,7 @@ CASES = {
         setup=unreachable,
     ),
     "unknown-authority": Case(
-        (
-            "cannot be reached (unable to get local issuer certificate); check ca_cert",
-        ),
+        ("cannot be reached (unable to get local issuer certificate); check ca_cert",),
         setup=foreign_authority,
     ),
     "unauthorized": Case(
@@ -647,3 +643,29 @@ def test_nobody_sees_a_traceback(
         assert not re.search(r"traceback", text, re.IGNORECASE)
     for result in run.results:
         assert "Traceback" not in json.dumps(result.result)
+
+
+ACCEPTED: dict[str, tuple[str, dict[str, t.Any]]] = {
+    "one-off": ("kubectl", {}),
+    "accepted": ("argocd-controller", {"accept_field_manager": "argocd-controller"}),
+}
+
+
+def test_a_manager_that_will_not_put_its_selector_back_is_no_obstacle(
+    kube: Kube,
+    cluster: session.Cluster,
+    playbook: Playbook,
+    make_namespace: t.Callable[[], str],
+    tmp_path: pathlib.Path,
+) -> None:
+    chosen = {}
+    for name, (manager, options) in ACCEPTED.items():
+        place = Place(kube, make_namespace(), tmp_path, cluster.kubeconfig)
+        applied_by(manager)(place)
+        chosen[name] = release_vars(place.namespace, deployment("web"), **options)
+    run = playbook(
+        "cutover.bluegreen.deploy",
+        {"bluegreen_hosts": "all"},
+        inventory={"all": {"hosts": chosen}},
+    ).check()
+    assert {r.host for r in run.of("bluegreen_rollout")} == set(ACCEPTED)

@@ -43,10 +43,9 @@ def directed_to_v1(release: Release) -> None:
 
 
 def test_a_countdown_promotes_by_itself(
-    release: Release, watcher: t.Callable[..., Watcher], path: Path
+    release: Release, watcher: t.Callable[..., Watcher]
 ) -> None:
     """Invariant 1, and a deadline in the record that was written before the wait."""
-    release.path = path
     release.deploy("1").check()
     seen = watcher(ACTIVE)
     handle = release.start_deploy("2", auto_promotion_seconds=2)
@@ -147,10 +146,9 @@ def test_detached_at_each_wait_and_resumed(release: Release) -> None:
 
 
 def test_promote_asks_the_run_that_waits(
-    release: Release, watcher: t.Callable[..., Watcher], path: Path
+    release: Release, watcher: t.Callable[..., Watcher]
 ) -> None:
     """Invariant 7: the one driver promotes, at once."""
-    release.path = path
     release.deploy("1").check()
     seen = watcher(ACTIVE)
     handle = release.start_deploy("2", auto_promotion_seconds=LONG)

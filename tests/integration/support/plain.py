@@ -74,7 +74,7 @@ class Plain:
     def settled(self) -> bool:
         found = self.kube.get(self.path("deployments"))
         status, wanted = found.get("status", {}), found["spec"]["replicas"]
-        return (
+        return bool(
             status.get("observedGeneration") == found["metadata"]["generation"]
             and status.get("replicas") == wanted
             and status.get("updatedReplicas") == wanted

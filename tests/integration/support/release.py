@@ -39,7 +39,12 @@ class Release:
     # -- running -------------------------------------------------------------------
 
     def start(
-        self, playbook: str, *, args: t.Sequence[str] = (), **variables: t.Any
+        self,
+        playbook: str,
+        *,
+        args: t.Sequence[str] = (),
+        env: t.Mapping[str, str] | None = None,
+        **variables: t.Any,
     ) -> Handle:
         """Start a playbook of the collection on this rollout."""
         values = {"name": NAME, "namespace": self.namespace, **variables}
@@ -48,6 +53,8 @@ class Release:
             {f"bluegreen_{key}": value for key, value in values.items()},
             args=args,
             path=self.path,
+            # ansible-playbook leaves the flushing of a file or pipe to the system.
+            env={"PYTHONUNBUFFERED": "1", **(env or {})},
         )
 
     def run(self, playbook: str, **variables: t.Any) -> Run:
@@ -58,7 +65,7 @@ class Release:
         version: str = "1",
         *,
         replicas: int = 2,
-        steering: t.Mapping[str, str] | None = None,
+        steering: t.Mapping[str, t.Any] | None = None,
         args: t.Sequence[str] = (),
         **variables: t.Any,
     ) -> Handle:
@@ -160,9 +167,7 @@ class Release:
 
         def reached() -> bool:
             record = self.record()
-            return all(
-                record.get(k.replace("_", "-")) == v for k, v in flat.items()
-            )
+            return all(record.get(k.replace("_", "-")) == v for k, v in flat.items())
 
         eventually(reached, 60, f"a record with {flat}")
 
@@ -234,12 +239,17 @@ def message(run: Run) -> str:
 
 def rollout_of(run: Run) -> dict[str, t.Any]:
     """Return the last rollout that a module of the run reported."""
-    found = [r.result["rollout"] for r in run.results if "rollout" in r.result]
+    found = _reported(run)
     assert found, f"no result has a rollout\n{run}"
-    return t.cast("dict[str, t.Any]", found[-1])
+    return found[-1]
 
 
 def steps_of(run: Run) -> list[str]:
     """Return what all modules of the run say they did, in its order."""
-    reported = [r.result["rollout"] for r in run.results if "rollout" in r.result]
-    return [step for rollout in reported for step in rollout["steps"]]
+    return [step for rollout in _reported(run) for step in rollout["steps"]]
+
+
+def _reported(run: Run) -> list[dict[str, t.Any]]:
+    # A handler that loops has a result for each item.
+    results = [i for r in run.results for i in r.result.get("results", [r.result])]
+    return [r["rollout"] for r in results if isinstance(r, dict) and "rollout" in r]

@@ -128,6 +128,7 @@ def seen(
     return observed([v1 or revision(V1), new], services, in_flight(stage, **changes))
 
 
+BEFORE = parameters(preview_replica_count=1)
 MANUAL = parameters(auto_promotion_enabled=False)
 COUNTED = parameters(auto_promotion_seconds=60)
 STEPS = parameters(replicas=4, scale_up_steps=(Size(25, True), Size(3, False)))
@@ -349,8 +350,8 @@ ROWS = [
     Row(
         "promote: full size first",
         PROMOTE,
-        seen(ANALYSED, pods=1),
-        Scale(V2, 3, "full size before promotion"),
+        seen(ANALYSED, pods=1, release=STEPS),
+        Scale(V2, 4, "full size before promotion"),
     ),
     Row(
         "promote: with the proof and the intent, the cutover",
@@ -367,7 +368,7 @@ ROWS = [
     Row(
         "promote: no less than a hand-raised V1 runs",
         PROMOTE,
-        seen(ANALYSED, v1=revision(V1, 6)),
+        seen(ANALYSED, release=BEFORE, v1=revision(V1, 6)),
         Scale(V2, 6, "full size before promotion"),
     ),
     Row(
@@ -375,7 +376,7 @@ ROWS = [
         PROMOTE,
         with_intent(
             observed(
-                [revision(V1, 8, autoscaled=True), revision(V2, 3)],
+                [revision(V1, 8, autoscaled=True), revision(V2, 3, parameters=BEFORE)],
                 [service(V1), service(V2, "api"), proof(V2), proof(V2, "api")],
                 in_flight(ANALYSED),
             )
@@ -1000,6 +1001,34 @@ def test_a_named_port_that_the_revision_lacks_is_said() -> None:
     assert "no container port by a name" in step.message
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_nothing_moves_before_the_slices_show_it(back: bool) -> None:
+    target = V1 if back else V2
+    state = with_intent(
+        seen(
+            ANALYSED,
+            active=V1 if not back else V2,
+            proven=target,
+            progress_at=after(9),
+            progress_available=3,
+        ),
+        target,
+    )
+    lagging = tuple(
+        dataclasses.replace(
+            s, endpoints=Endpoints(frozenset({f"{target}-0", f"{target}-1"}))
+        )
+        if s.role == names.ROLE_PROOF
+        else s
+        for s in state.services
+    )
+    want = ABORT if back else PROMOTE
+    assert decide(want, state, NOW) == Cutover(target)
+    step = decide(want, dataclasses.replace(state, services=lagging), NOW)
+    assert isinstance(step, Wait), step
+    assert step.what.endswith("2/3 ready")
+
+
 def test_endpoints_that_are_not_proven_are_waited_for_after_the_cutover() -> None:
     state = seen(ANALYSED, active=V2, intent=CUT_OVER, progress_at=after(9))
     stale = tuple(
@@ -1020,7 +1049,7 @@ def test_endpoints_that_are_not_proven_are_waited_for_after_the_cutover() -> Non
         NOW,
     )
     assert isinstance(step, Wait)
-    assert "0/3 ready endpoints, 1 not known to be of it" in step.what
+    assert "0/3 of its endpoints seen, 1 others still listed" in step.what
 
 
 def test_a_stopped_application_is_not_called_healthy() -> None:
@@ -1040,6 +1069,15 @@ def test_an_abort_request_survives_a_run_that_is_about_another_revision() -> Non
 def test_a_lost_record_is_not_written_for_a_delay_alone() -> None:
     state = observed([revision(V0), revision(V1), revision(V2)], [service(V1)])
     assert decide(Want(RETIRED, V1), state, NOW) == Done()
+
+
+def test_what_is_in_flight_is_no_way_back_whatever_a_run_is_about() -> None:
+    found = [revision(V1), revision(V2)]
+    lost = observed(found, [service(None)])
+    for about in (V1, V2, None):
+        step = decide(Want(RETIRED, about), lost, NOW)
+        why = "its selector was changed by somebody else"
+        assert step == Point(("web",), V1, why), about
 
 
 def test_an_old_delay_is_forgotten_once_its_revision_serves() -> None:

@@ -27,6 +27,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
     next_task,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
+    Endpoints,
     Observed,
     Revision,
     ServiceSeen,
@@ -66,6 +67,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Step,
     Wait,
 )
+from ansible_collections.cutover.bluegreen.tests.unit.support.search import examples
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     NOW,
     ORIGINAL,
@@ -333,7 +335,7 @@ wants = st.builds(
 
 
 @given(states(), wants)
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_any_state_is_answered_within_the_invariants(
     seen: Observed, want: Want
 ) -> None:
@@ -359,7 +361,7 @@ def test_any_state_is_answered_within_the_invariants(
 
 
 @given(states(), wants, st.sets(known))
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 def test_any_state_comes_to_an_end(
     seen: Observed, want: Want, broken: set[str]
 ) -> None:
@@ -472,6 +474,19 @@ def _nothing_is_broken(walk: Walk) -> None:
     walk.seen = settled(walk.seen)
 
 
+def _slices_lag(walk: Walk) -> None:
+    """The endpoint controller has not seen yet what the Deployments say."""
+    walk.seen = dataclasses.replace(
+        walk.seen,
+        services=tuple(
+            dataclasses.replace(s, endpoints=Endpoints())
+            if s.role == names.ROLE_PROOF
+            else s
+            for s in walk.seen.services
+        ),
+    )
+
+
 released = st.sampled_from([V1, V2, V3])
 changes = st.one_of(
     st.builds(_pods_fail, released, st.integers(1, 5)),
@@ -493,6 +508,7 @@ changes = st.one_of(
     st.builds(_time_passes, st.sampled_from([1, 31, 61, 700])),
     st.builds(_breaks, released),
     st.just(_nothing_is_broken),
+    st.just(_slices_lag),
     st.builds(_revision_changes, released, parameters=st.none()),
     st.builds(_revision_changes, released, autoscaled=st.booleans()),
 )
@@ -568,7 +584,7 @@ def modules(deployed: tuple[str, Parameters], approve: bool, abort: bool) -> lis
     st.lists(st.tuples(st.integers(0, 60), changes), max_size=6),
     st.integers(1, 2),
 )
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_nothing_that_others_do_leads_to_harm(
     plays: list[tuple[tuple[str, Parameters], bool, bool]],
     interference: list[tuple[int, Change]],
@@ -583,8 +599,68 @@ def test_nothing_that_others_do_leads_to_harm(
                 break
 
 
+def paused(release: Parameters, services: int) -> Observed:
+    """V2 waits before its gate, all of it ready and proven."""
+    walk = World(at_rest(services=services))
+    release = dataclasses.replace(release, preview_services=("web-preview",))
+    for want in (Want(PREVIEWED, V2, release), Want(ANALYSED)):
+        walk.run(want)
+    return walk.seen
+
+
+@given(
+    releases.map(lambda p: dataclasses.replace(p, auto_promotion_enabled=False)),
+    st.lists(st.tuples(st.integers(0, 12), changes), min_size=1, max_size=4),
+    st.lists(
+        st.sampled_from(
+            [
+                Want(PAUSED),
+                Want(PROMOTED),
+                Want(PROMOTED, V2),
+                Want(RETIRED),
+                Want(RETIRED, V1),
+                Want(STABLE, V2, abort=True),
+            ]
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.integers(1, 2),
+)
+@settings(max_examples=examples(150))
+def test_a_shut_gate_stays_shut(
+    release: Parameters,
+    interference: list[tuple[int, Change]],
+    wanted: list[Want],
+    services: int,
+) -> None:
+    walk = Interfered(paused(release, services))
+    for at, change in interference:
+        walk.changes.setdefault(at, []).append(change)
+    for want in wanted:
+        walk.run(want)
+    opened = V2 in walk.approved | walk.promoted
+    stable = walk.seen.record.stable
+    assert opened or stable != V2, walk.seen
+
+
+@given(releases, st.booleans())
+@settings(max_examples=examples(40))
+def test_a_cutover_waits_for_the_slices(release: Parameters, approve: bool) -> None:
+    walk = Walk(paused(release, 1))
+    _slices_lag(walk)
+    promote = Want(PROMOTED, approve=approve)
+    for _step in range(9):
+        step = decide(promote, walk.seen, walk.now)
+        walk.look(promote, step)
+        assert not isinstance(step, Cutover)
+        if not isinstance(step, Note):
+            break
+        walk.seen = dataclasses.replace(walk.seen, record=step.record)
+
+
 @given(releases, st.integers(1, 2), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_an_update_left_alone_reaches_its_end(
     release: Parameters, services: int, with_preview: bool
 ) -> None:
@@ -607,7 +683,7 @@ def test_an_update_left_alone_reaches_its_end(
 
 
 @given(releases, st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_a_first_release_left_alone_reaches_its_end(
     release: Parameters, exists: bool
 ) -> None:
@@ -631,7 +707,7 @@ def test_a_first_release_left_alone_reaches_its_end(
     st.sampled_from([STARTED, PREVIEWED, ANALYSED, PAUSED]),
     st.booleans(),
 )
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 def test_the_way_back_needs_nothing_of_what_is_left(
     record: Record,
     targets: list[str | None],
