@@ -13,18 +13,28 @@ options: {}
 attributes:
   check_mode:
     description: Can run in C(check_mode) and say what it would do without doing it.
+    support: full
+    details: The plan is worked out to the end; nothing is written.
   diff_mode:
     description: Will return what changed when in diff mode.
+    support: full
+    details:
+      - The revisions' sizes and where each Service directs, before and after.
   idempotent:
     description: Run again with the same input, it changes nothing.
+    support: full
   async:
     description: Supports being used with the C(async) keyword.
+    support: none
   action:
     description:
       - Has an action plugin of the same name, which does the work on the controller
         when the connection is local.
+    support: full
   action_group:
     description:
       - C(module_defaults) for V(group/cutover.bluegreen.bluegreen) apply, so that
         authentication is written once.
+    support: full
+    membership: [cutover.bluegreen.bluegreen]
 """

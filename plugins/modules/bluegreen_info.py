@@ -28,20 +28,10 @@ options:
     default: false
 attributes:
   check_mode:
-    support: full
     details: It only reads.
   diff_mode:
     support: N/A
     details: It changes nothing.
-  idempotent:
-    support: full
-  async:
-    support: none
-  action:
-    support: full
-  action_group:
-    support: full
-    membership: [cutover.bluegreen.bluegreen]
 seealso:
   - module: cutover.bluegreen.bluegreen_rollout
 """

@@ -22,22 +22,6 @@ extends_documentation_fragment:
   - cutover.bluegreen._wait
   - cutover.bluegreen._auth
   - cutover.bluegreen._attributes
-attributes:
-  check_mode:
-    support: full
-    details: The plan is worked out to the end; nothing is written.
-  diff_mode:
-    support: full
-    details: The revisions' sizes and where each Service directs, before and after.
-  idempotent:
-    support: full
-  async:
-    support: none
-  action:
-    support: full
-  action_group:
-    support: full
-    membership: [cutover.bluegreen.bluegreen]
 seealso:
   - module: cutover.bluegreen.bluegreen_promote
 """
@@ -53,92 +37,17 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 rollout:
-  description: The rollout as it was seen at the end of the task, on failure too.
+  description:
+    - The rollout as it was seen at the end of the task, on failure too.
+    - Its keys are those of RV(cutover.bluegreen.bluegreen_info#module:rollout).
   returned: when the cluster could be read
   type: dict
-  contains:
-    name:
-      description: The name of the rollout.
-      type: str
-      returned: always
-      sample: web
-    namespace:
-      description: Its namespace.
-      type: str
-      returned: always
-      sample: shop
-    phase:
-      description: V(Progressing), V(Paused), V(Healthy) or V(Degraded).
-      type: str
-      returned: always
-      sample: Healthy
-    stage:
-      description: The last of the nine stages of a release that was reached.
-      type: str
-      returned: always
-      sample: retired
-    message:
-      description: One sentence for people.
-      type: str
-      returned: always
-      sample: revision 2 is stable and serves all users
-    target:
-      description: The revision that the task was about, by number and hash.
-      type: dict
-      returned: always
-      sample: {revision: 2, hash: 3f2a9c1d0b}
-    active:
-      description: The revision that every active Service directs to.
-      type: dict
-      returned: always
-      sample: {revision: 2, hash: 3f2a9c1d0b}
-    stable:
-      description: The last fully promoted revision.
-      type: dict
-      returned: always
-      sample: {revision: 2, hash: 3f2a9c1d0b}
-    preview:
-      description: The revision that the preview Services direct to.
-      type: dict
-      returned: always
-      sample: {revision: 2, hash: 3f2a9c1d0b}
-    next_at:
-      description: When the rollout goes on by itself, in RFC 3339.
-      type: str
-      returned: always
-      sample: "2026-11-23T03:00:30.000Z"
-    next_task:
-      description:
-        - Which module takes the rollout on from here, V(analysis), V(pause),
-          V(promote), V(scale_down) or V(none).
-      type: str
-      returned: always
-      sample: none
-    cutover:
-      description:
-        - What was seen of the last cutover, in milliseconds from its first write and in
-          ready endpoints.
-      type: dict
-      returned: always
-      sample: {written_ms: 6, proven_ms: 31, least_ready: 3, mixed: false}
-    revisions:
-      description: The revisions that still exist, newest first, at most 50.
-      type: list
-      elements: dict
-      returned: always
-      sample:
-        - revision: 2
-          hash: 3f2a9c1d0b
-          deployment: web-3f2a9c1d0b
-          replicas: 3
-          available: 3
-          tags: [active, stable, preview]
-    steps:
-      description: What this task did, or would do in check mode.
-      type: list
-      elements: str
-      returned: always
-      sample: [cut over Service web to revision 2 (web-3f2a9c1d0b)]
+  sample:
+    phase: Healthy
+    stage: retired
+    message: revision 2 is stable and serves all users
+    target: {revision: 2, hash: 3f2a9c1d0b}
+    next_task: none
 planned:
   description: Present and true in check mode, when nothing was done.
   returned: in check mode

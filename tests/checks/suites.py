@@ -59,7 +59,7 @@ def pytest(
     report: str,
     arguments: list[str],
     environment: str = "main",
-    limit: float = 15 * MINUTE,
+    limit: float = 30 * MINUTE,
 ) -> Outcome:
     """Run pytest in an environment; return what its report counts."""
     path = BUILD / "reports" / f"{report}.xml"
@@ -68,7 +68,7 @@ def pytest(
     code = run(
         [
             ENVIRONMENTS[environment].bin / "python",
-            *("-m", "pytest", "-q", "-ra", "-n", WORKERS),
+            *("-m", "pytest", "-q", "-ra", "-n", WORKERS, "--dist", "loadfile"),
             f"--junitxml={path}",
             *arguments,
         ],
