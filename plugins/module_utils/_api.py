@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import threading
 import time
 import typing as t
 from urllib.parse import urlencode
@@ -221,7 +222,7 @@ class Api:
         ``("RELISTED", list)``. Ends when the stream is closed.
         """
         failures = 0
-        while not stream.closed:
+        while not stream.is_closed():
             parameters = {
                 **query,
                 "watch": "1",
@@ -242,8 +243,8 @@ class Api:
                 yield "RELISTED", relisted
                 continue
             except urllib3.exceptions.HTTPError:
-                # Closed by us, or cut off: the loop's condition tells which.
-                pass
+                if stream.is_closed():
+                    return
             except ApiError as error:
                 if error.status not in _RETRIED:
                     raise
@@ -282,18 +283,22 @@ class Stream:
     """What closes a watch from outside the thread that reads it."""
 
     def __init__(self) -> None:
-        self.closed = False
+        self._closed = threading.Event()
         self._response: t.Any = None
+
+    def is_closed(self) -> bool:
+        """Whether the watch is to end."""
+        return self._closed.is_set()
 
     def opened(self, response: t.Any) -> None:
         """The watch reads from this response now."""
         self._response = response
-        if self.closed:
+        if self.is_closed():
             response.shutdown()
 
     def close(self) -> None:
         """End the watch, also in the middle of a read."""
-        self.closed = True
+        self._closed.set()
         response = self._response
         if response is None:
             return

@@ -16,7 +16,7 @@ description:
   - Waits until C(auto_promotion_seconds)
     have passed, or until somebody promotes or aborts the release from elsewhere.
   - Needs no terminal. Where only a person can decide, it succeeds at once with
-    RV(rollout.phase=Paused), and the gate stays shut.
+    the phase V(Paused), and the gate stays shut.
 extends_documentation_fragment:
   - cutover.bluegreen._rollout
   - cutover.bluegreen._expected

@@ -17,7 +17,7 @@ description:
     every active Service to it, and sees that their EndpointSlices list no other
     revision.
   - Promotes only through an open gate. While the pause before promotion lasts it writes
-    nothing and returns RV(rollout.phase=Paused), unless O(approve=true).
+    nothing and returns the phase V(Paused), unless O(approve=true).
   - With O(state=aborted) it goes back to the stable revision, which never depends on
     the new one.
   - Where another run drives the rollout, that run is asked to promote or abort, and

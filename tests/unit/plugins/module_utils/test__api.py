@@ -404,7 +404,7 @@ def test_closing_twice_or_before_it_began_is_nothing() -> None:
     stream = Stream()
     stream.close()
     stream.close()
-    assert stream.closed
+    assert stream.is_closed()
 
 
 @pytest.mark.parametrize(

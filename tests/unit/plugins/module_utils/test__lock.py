@@ -83,7 +83,7 @@ class Leases:
         self, path: str, query: object, version: str, stream: Stream
     ) -> t.Iterator[tuple[str, Object]]:
         seen = int(version)
-        while not stream.closed:
+        while not stream.is_closed():
             with self.changed:
                 self.changed.wait(0.02)
                 if self.version == seen or self.lease is None:
