@@ -113,6 +113,19 @@ def full_size(parameters: Parameters, active: Revision | None) -> int:
     return max(wanted, active.replicas) if unchanged else wanted
 
 
+def _selectors_of_move(
+    services: t.Iterable[ServiceSeen], revision_hash: str
+) -> dict[str, t.Any]:
+    """Each selector before and after Services are directed to a revision."""
+    return {
+        s.name: {
+            "before": dict(s.selector),
+            "after": {**s.original, names.LABEL_HASH: revision_hash},
+        }
+        for s in services
+    }
+
+
 class View:
     """One question to the machine, with what follows from it."""
 
@@ -254,14 +267,9 @@ class View:
         return {
             "act": "promote",
             "revision": revision_hash,
-            "services": {
-                s.name: {
-                    "before": dict(s.selector),
-                    "after": {**s.original, names.LABEL_HASH: revision_hash},
-                }
-                for s in self.serving
-                if s.target != revision_hash
-            },
+            "services": _selectors_of_move(
+                (s for s in self.serving if s.target != revision_hash), revision_hash
+            ),
         }
 
     def moving_to(self, revision_hash: str | None) -> bool:
@@ -419,9 +427,9 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     if view.moving_to(stable.hash):
         # Seen to serve again: how many more it needs is no reason to keep the target.
         return _prove_after(view, stable, 1) or view.note(intent={})
-    away = tuple(s.name for s in view.preview if s.target != stable.hash)
-    if away:
-        return Point(away, stable.hash, f"{view.name()} is aborted")
+    step = _direct_preview(view, stable, f"{view.name()} is aborted")
+    if step is not None:
+        return step
     if target is not None and not target.aborted:
         return MarkAborted(target.hash)
     if view.seen.with_role(names.ROLE_PROOF):
@@ -443,12 +451,6 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
         active=stable.hash,
         stable=stable.hash,
         preview=stable.hash if view.preview else "",
-        promote_at=None,
-        scale_at=None,
-        progress_at=None,
-        approved=False,
-        request=None,
-        intent={},
         retire_at=retire_at,
     )
     return Note(
@@ -516,12 +518,6 @@ def _supersede(view: View) -> Step | None:
         stage=STABLE,
         phase=PROGRESSING,
         message=say,
-        promote_at=None,
-        scale_at=None,
-        progress_at=None,
-        approved=False,
-        request=None,
-        intent={},
         retire_at=retire_at,
     )
     return Note(settled.noted(view.now, say), say)
@@ -564,13 +560,9 @@ def _start(view: View) -> Step | None:
         intent={
             "act": "create",
             "revision": view.target_hash,
-            "services": {
-                s.name: {
-                    "before": dict(s.selector),
-                    "after": {**s.original, names.LABEL_HASH: view.target_hash},
-                }
-                for s in view.seen.with_role(names.ROLE_PREVIEW)
-            },
+            "services": _selectors_of_move(
+                view.seen.with_role(names.ROLE_PREVIEW), view.target_hash
+            ),
         },
         retire_at={
             k: v for k, v in view.record.retire_at.items() if k != view.target_hash
@@ -708,10 +700,20 @@ def _reach_first_step(view: View, target: Revision) -> Step | None:
     return _prove(view, target, first_step)
 
 
+def _direct_preview(
+    view: View,
+    revision: Revision,
+    why: str = "it shows the stable revision between updates",
+) -> Step | None:
+    """The preview Services that direct elsewhere, to a revision."""
+    away = tuple(s.name for s in view.preview if s.target != revision.hash)
+    return Point(away, revision.hash, why) if away else None
+
+
 def _show_preview(view: View, target: Revision) -> Step | None:
-    away = tuple(s.name for s in view.preview if s.target != target.hash)
-    if away:
-        return Point(away, target.hash, f"{describe(target)} is shown to a few users")
+    step = _direct_preview(view, target, f"{describe(target)} is shown to a few users")
+    if step is not None:
+        return step
     if at_least(view.record.stage, PREVIEWED):
         return None
     return view.note(
@@ -880,9 +882,9 @@ def _verify(view: View) -> Step | None:
     step = _prove_after(view, target, max(target.replicas, 1))
     if step is not None:
         return step
-    away = tuple(s.name for s in view.preview if s.target != target.hash)
-    if away:
-        return Point(away, target.hash, "it shows the stable revision between updates")
+    step = _direct_preview(view, target)
+    if step is not None:
+        return step
     return _verified(view, target)
 
 
@@ -919,12 +921,6 @@ def _verified(view: View, target: Revision) -> Note:
         stable=target.hash,
         preview=target.hash if view.preview else "",
         last_number=max(number, view.record.last_number),
-        promote_at=None,
-        approved=False,
-        scale_at=None,
-        progress_at=None,
-        intent={},
-        request=None,
     ).closed(view.now, "promoted", number)
     settled = View(view.want, dataclasses.replace(view.seen, record=record), view.now)
     scheduled = _schedule_retirement(settled)
@@ -941,9 +937,9 @@ def _verified(view: View, target: Revision) -> Note:
 
 def _back_to_rest(view: View, target: Revision) -> Step | None:
     """The stable revision is wanted and active again, after an abort or a supersede."""
-    away = tuple(s.name for s in view.preview if s.target != target.hash)
-    if away:
-        return Point(away, target.hash, "it shows the stable revision between updates")
+    step = _direct_preview(view, target)
+    if step is not None:
+        return step
     if view.want.deploy is None:
         return None
     step = _prove_after(view, target, max(target.replicas, 1))
@@ -967,9 +963,9 @@ def _settle(view: View) -> Step | None:
         return None
     if view.seen.with_role(names.ROLE_PROOF):
         return CloseProof()
-    away = tuple(s.name for s in view.preview if s.target != target.hash)
-    if away:
-        return Point(away, target.hash, "it shows the stable revision between updates")
+    step = _direct_preview(view, target)
+    if step is not None:
+        return step
     if view.record.progress_at is not None:
         if target.available < target.replicas:
             return _wait_for_pods(view, target, target.replicas)

@@ -100,7 +100,9 @@ class Record:
         )
 
     def closed(self, at: datetime, outcome: str, number: int) -> Record:
-        """The same record with the release in flight moved to the history."""
+        """The same record with the release in flight moved to the history: nothing of
+        its gate, its deadlines or its intent is left for the next.
+        """
         entry = {
             "revision": number,
             "hash": self.revision,
@@ -108,7 +110,16 @@ class Record:
             "ended": format_instant(at),
             "outcome": outcome,
         }
-        return dataclasses.replace(self, history=(*self.history, entry)[-_MAX_HISTORY:])
+        return dataclasses.replace(
+            self,
+            history=(*self.history, entry)[-_MAX_HISTORY:],
+            promote_at=None,
+            approved=False,
+            scale_at=None,
+            progress_at=None,
+            intent={},
+            request=None,
+        )
 
     def to_data(self) -> dict[str, str]:
         """The ConfigMap's ``data``: flat keys for ``kubectl wait``, details as JSON.
