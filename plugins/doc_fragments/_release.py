@@ -108,6 +108,31 @@ options:
     description: How many scaled-down revisions are kept for a way back.
     type: int
     default: 10
+  analysis_templates:
+    description:
+      - AnalysisTemplates and ClusterAnalysisTemplates as Argo Rollouts has them, for
+        the analyses below.
+      - A mapping, YAML text of one or more documents, the path of a file, or a
+        list of these.
+      - Files are read as they are, so placeholders of arguments in them stay;
+        elsewhere mark the text C(!unsafe).
+      - A template that is named and not given is looked up in the cluster.
+    type: raw
+  pre_promotion_analysis:
+    description:
+      - What measures the new revision while it is scaled up. It must succeed before the
+        promotion; if it fails, the release is aborted.
+      - The name of a template, V(pods) for the built-in one, a list of names, or a
+        mapping with the keys C(templates), C(args), C(dry_run) and
+        C(measurement_retention).
+      - The very first release is not measured.
+    type: raw
+  post_promotion_analysis:
+    description:
+      - What measures the new revision once it serves all users. If it fails, the old
+        revision takes them back, which is kept until then.
+      - Given as O(pre_promotion_analysis).
+    type: raw
   cutover:
     description:
       - How the active Services are moved.
@@ -119,8 +144,10 @@ options:
     description:
       - How far this task goes.
       - With V(promoted) it promotes the new revision itself where neither a scale-up
-        step nor a pause lies between; else it ends at V(previewed) all the same.
+        step nor an analysis nor a pause lies between; else it ends at V(previewed) all
+        the same.
+      - With V(verified) it goes on through the post-promotion analysis.
     type: str
-    choices: [previewed, promoted]
+    choices: [previewed, promoted, verified]
     default: previewed
 """

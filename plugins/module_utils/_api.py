@@ -37,6 +37,7 @@ _RETRIED = (429, 500, 502, 503, 504)
 _BACKOFF_BASE = 0.1
 _BACKOFF_CAP = 5.0
 _WATCH_SECONDS = 300
+_LARGEST_PROXIED = 10 * 1024 * 1024
 _VERBS = {
     "GET": "get",
     "POST": "create",
@@ -44,6 +45,17 @@ _VERBS = {
     "PATCH": "patch",
     "DELETE": "delete",
 }
+
+
+class NoAnswer(ApiError):
+    """What stands behind the API server's proxy gave no whole answer."""
+
+
+class Proxied(t.NamedTuple):
+    """What came back through the API server's proxy."""
+
+    status: int
+    body: bytes
 
 
 class Api:
@@ -119,6 +131,56 @@ class Api:
             self._request("DELETE", path, body=body)
         except NotFound:
             return
+
+    def proxied(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: t.Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float,
+    ) -> Proxied:
+        """One request to what a ``.../proxy/...`` path leads to, never tried again.
+
+        A status says nothing here: it may be that of the API server, too. GET and
+        HEAD are no writes.
+
+        :param path: may hold a query.
+        :param timeout: seconds for everything together.
+        :raises NoAnswer: none came in time, it broke off, or is over 10 MiB.
+        :raises ApiError: the API server cannot be reached.
+        """
+        if method not in ("GET", "HEAD"):
+            for check in self.before_write:
+                check()
+        sent = self._connection.auth_headers()
+        # The Date of the answer is not the API server's, so its clock does not hear it.
+        sent.update({"Accept": "*/*", **(headers or {})})
+        stream = Stream()
+        # A server that sends a byte now and then would hold a plain timeout off.
+        ending = threading.Timer(timeout, stream.close)
+        ending.daemon = True
+        ending.start()
+        what = f"{method} {path.partition('?')[0]}"
+        try:
+            response = self._connection.pool.request(
+                method,
+                self._url(path, {}),
+                body=body,
+                headers=sent,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(total=timeout),
+            )
+            return _whole(response, stream, what, timeout)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise _late(what, timeout) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreachable(self._host, error) from error
+        finally:
+            ending.cancel()
 
     def _request(
         self,
@@ -294,7 +356,7 @@ class Stream:
         """The watch reads from this response now."""
         self._response = response
         if self.is_closed():
-            response.shutdown()
+            self.close()
 
     def close(self) -> None:
         """End the watch, also in the middle of a read."""
@@ -328,6 +390,31 @@ def _watch_event(path: str, host: str, line: bytes) -> tuple[str, Object]:
     raise ApiError(
         f"The watch of {path} failed: {item.get('message')}", int(item.get("code", 0))
     )
+
+
+def _whole(response: t.Any, stream: Stream, what: str, timeout: float) -> Proxied:
+    stream.opened(response)
+    body = bytearray()
+    try:
+        for chunk in response.stream(65536, decode_content=False):
+            body += chunk
+            if len(body) > _LARGEST_PROXIED:
+                size = f"{_LARGEST_PROXIED // 1024 // 1024} MiB"
+                raise NoAnswer(f"{what} answered with more than {size}.")
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        if stream.is_closed():
+            raise _late(what, timeout) from error
+        raise NoAnswer(f"{what} broke off its answer.") from error
+    finally:
+        # Also gives back a connection whose answer was read to its end.
+        response.close()
+    if stream.is_closed():
+        raise _late(what, timeout)
+    return Proxied(int(response.status), bytes(body))
+
+
+def _late(what: str, timeout: float) -> NoAnswer:
+    return NoAnswer(f"{what} had not answered after {timeout:g} s.")
 
 
 def _backoff(attempt: int) -> float:

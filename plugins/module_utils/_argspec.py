@@ -71,17 +71,32 @@ RELEASE: Spec = {
     "progress_deadline_abort": {"type": "bool", "default": False},
     "min_ready_seconds": {"type": "int"},
     "revision_history_limit": {"type": "int", "default": 10},
+    "analysis_templates": {"type": "raw"},
+    "pre_promotion_analysis": {"type": "raw"},
+    "post_promotion_analysis": {"type": "raw"},
     "cutover": {"type": "str", "choices": ["auto", "atomic"], "default": "auto"},
     "until": {
         "type": "str",
-        "choices": ["previewed", "promoted"],
+        "choices": ["previewed", "promoted", "verified"],
         "default": "previewed",
     },
 }
 
+SECRETS: Spec = {"analysis_secrets": {"type": "dict", "no_log": True}}
+
 MODULES: dict[str, Spec] = {
-    "bluegreen_rollout": {**ROLLOUT, **RELEASE, **WAIT, **AUTH},
-    "bluegreen_analysis": {**ROLLOUT, **EXPECTED, **WAIT, **AUTH},
+    "bluegreen_rollout": {**ROLLOUT, **RELEASE, **SECRETS, **WAIT, **AUTH},
+    "bluegreen_analysis": {
+        **ROLLOUT,
+        # Without it the analysis stands alone.
+        "name": {"type": "str"},
+        "analysis_templates": {"type": "raw"},
+        "analysis": {"type": "raw"},
+        **SECRETS,
+        **EXPECTED,
+        **WAIT,
+        **AUTH,
+    },
     "bluegreen_pause": {**ROLLOUT, **EXPECTED, **WAIT, **AUTH},
     "bluegreen_promote": {
         **ROLLOUT,
@@ -91,6 +106,12 @@ MODULES: dict[str, Spec] = {
             "default": "promoted",
         },
         "approve": {"type": "bool", "default": False},
+        "until": {
+            "type": "str",
+            "choices": ["promoted", "verified"],
+            "default": "promoted",
+        },
+        **SECRETS,
         **EXPECTED,
         **WAIT,
         **AUTH,
@@ -117,13 +138,20 @@ def secrets_of(spec: Spec, params: t.Mapping[str, t.Any]) -> set[str]:
         value = params.get(option)
         if isinstance(value, dict) and "options" in rule:
             found |= secrets_of(rule["options"], value)
-        elif rule.get("no_log") and isinstance(value, str) and value:
-            found.add(value)
+        elif rule.get("no_log"):
+            found |= _texts(value)
     kubeconfig = params.get("kubeconfig")
     if isinstance(kubeconfig, dict):
         for user in kubeconfig.get("users") or []:
             found |= _strings(user.get("user"))
     return found
+
+
+def _texts(value: object) -> set[str]:
+    """Every text of a no_log value, which may be a structure."""
+    if isinstance(value, dict):
+        return set().union(*(_texts(v) for v in value.values()))
+    return {str(value)} if value not in (None, "") else set()
 
 
 def _strings(value: object) -> set[str]:

@@ -216,6 +216,18 @@ class Cluster:
 
     # -- waiting -------------------------------------------------------------------
 
+    def owner_reference(self, revision: Revision) -> Object | None:
+        """What an object carries that is deleted with a revision."""
+        deployment = self.deployments.items.get(revision.deployment)
+        if deployment is None:
+            return None
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "name": revision.deployment,
+            "uid": deployment["metadata"]["uid"],
+        }
+
     def wait(self, seconds: float) -> None:
         """Until something of the rollout changes, at most so long."""
         watched = [self.deployments, self.services, self.records]

@@ -19,6 +19,12 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from . import _names as names
+from ._analysis.state import (
+    INCONCLUSIVE,
+    POST_PROMOTION,
+    PRE_PROMOTION,
+    SUCCESSFUL,
+)
 from ._model import Observed, Revision, ServiceSeen, describe
 from ._parameters import NEVER, Parameters
 from ._record import Request
@@ -240,13 +246,25 @@ class View:
         taken = max((r.number for r in self.seen.revisions), default=0)
         return given if given > taken else self.seen.next_number
 
+    def analysis_text(self, kind: str) -> str:
+        """The composed analysis of that kind; empty if none is asked for.
+
+        The very first release has nothing to go back to, and so none.
+        """
+        return "" if self.first else self.parameters.analysis(kind)
+
+    def is_inconclusive(self, kind: str) -> bool:
+        """Whether that analysis has ended without a verdict: a person decides."""
+        state = self.record.analysis.get(kind)
+        return state is not None and state.phase == INCONCLUSIVE
+
     @cached_property
     def gate_open(self) -> bool:
         """Whether the target may be promoted once it is analysed."""
         if self.first or self.record.approved or self.want.approve:
             return True
         p = self.parameters
-        if not p.auto_promotion_enabled:
+        if not p.auto_promotion_enabled or self.is_inconclusive(PRE_PROMOTION):
             return False
         if p.auto_promotion_seconds == 0:
             return True
@@ -277,6 +295,29 @@ class View:
         intent = self.record.intent
         return intent.get("act") == "promote" and (
             intent.get("revision") == revision_hash
+        )
+
+    @property
+    def must_be_confirmed(self) -> bool:
+        """Whether a post-promotion analysis has not let the target pass yet."""
+        if not self.analysis_text(POST_PROMOTION):
+            return False
+        if self.is_inconclusive(POST_PROMOTION):
+            return not (self.record.approved or self.want.approve)
+        state = self.record.analysis.get(POST_PROMOTION)
+        return state is None or state.phase != SUCCESSFUL
+
+    @property
+    def is_to_be_measured(self) -> bool:
+        """Whether an analysis stands between the target and the goal."""
+        if not self.in_flight or self.want.abort:
+            return False
+        before = bool(self.analysis_text(PRE_PROMOTION)) and not at_least(
+            self.record.stage, ANALYSED
+        )
+        after = self.must_be_confirmed
+        return (before and at_least(self.want.goal, ANALYSED)) or (
+            after and at_least(self.want.goal, VERIFIED)
         )
 
     @property
@@ -432,6 +473,9 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
         return step
     if target is not None and not target.aborted:
         return MarkAborted(target.hash)
+    step = _stop_analyses(view, "the release was aborted")
+    if step is not None:
+        return step
     if view.seen.with_role(names.ROLE_PROOF):
         return CloseProof()
     by = f" by {asked_by}" if asked_by else ""
@@ -506,6 +550,9 @@ def _supersede(view: View) -> Step | None:
         return MarkAborted(old)
     if not view.seen.record_exists:
         return None
+    step = _stop_analyses(view, f"revision {view.target_hash} supersedes it")
+    if step is not None:
+        return step
     number = revision.number if revision else 0
     closed = view.record.closed(view.now, "superseded", number)
     retire_at = dict(view.record.retire_at)
@@ -557,6 +604,7 @@ def _start(view: View) -> Step | None:
         progress_available=0,
         request=None,
         cutover={},
+        analysis={},
         intent={
             "act": "create",
             "revision": view.target_hash,
@@ -730,16 +778,48 @@ def _listed(services: t.Iterable[ServiceSeen]) -> str:
     return ", ".join(f"Service {s.name}" for s in services)
 
 
-def _grow(view: View, target: Revision) -> Step | None:
-    """Scale up step by step, each ready before the next, until the last is ready."""
+def _analyse(view: View, target: Revision) -> Step | None:
+    """Step 5: the target grows while it is measured; each due timer moves either."""
     if at_least(view.record.stage, ANALYSED):
         return None
-    last = view.parameters.before_promotion(view.full)
-    complete = target.replicas >= last and target.available >= last
-    if complete:
-        return _analysed(view, target)
+    growth = _grow(view, target)
     if not at_least(view.want.goal, ANALYSED):
-        return Done()
+        pending = growth is not None or view.analysis_text(PRE_PROMOTION)
+        return Done() if pending else _analysed(view, target)
+    if isinstance(growth, Fail):
+        return _stop_analyses(view, "the scale-up failed") or growth
+    measuring = _measure(view, PRE_PROMOTION)
+    if measuring is None:
+        return growth or _analysed(view, target)
+    if isinstance(measuring, Wait) and isinstance(growth, Wait):
+        return dataclasses.replace(growth, wake=measuring.wake)
+    # What was measured goes before the next step of the scale-up: it may forbid it.
+    waits = isinstance(measuring, Wait) and growth is not None
+    return growth if waits else measuring
+
+
+def _measure(view: View, kind: str) -> Step | None:
+    """The next step of an analysis; none once it lets the release go on."""
+    if not view.analysis_text(kind):
+        return None
+    from . import _decide_analysis
+
+    return _decide_analysis.next_step(view, kind)
+
+
+def _stop_analyses(view: View, why: str) -> Step | None:
+    if not view.record.analysis:
+        return None
+    from . import _decide_analysis
+
+    return _decide_analysis.stop(view, why)
+
+
+def _grow(view: View, target: Revision) -> Step | None:
+    """Scale up step by step, each ready before the next, until the last is ready."""
+    last = view.parameters.before_promotion(view.full)
+    if target.replicas >= last and target.available >= last:
+        return None
     if target.available < min(target.replicas, last):
         return _wait_for_pods(view, target, target.replicas)
     interval = timedelta(seconds=view.parameters.scale_up_interval_seconds)
@@ -795,7 +875,11 @@ def _analysed(view: View, target: Revision) -> Step:
 def _pass_gate(view: View, target: Revision) -> Step | None:
     record = view.record
     if not view.gate_open:
-        unset = view.parameters.auto_promotion_enabled and record.promote_at is None
+        unset = (
+            view.parameters.auto_promotion_enabled
+            and record.promote_at is None
+            and not view.is_inconclusive(PRE_PROMOTION)
+        )
         if record.stage != PAUSED or unset:
             return _analysed(view, target)
         if _stays_for_countdown(view):
@@ -849,8 +933,9 @@ def _update(view: View) -> Step | None:
             " abort it."
         )
     if view.record.phase == DEGRADED:
-        return view.note(phase=PROGRESSING)
-    for rule in (_reach_first_step, _show_preview, _grow, _pass_gate, _promote):
+        anew = {k: s for k, s in view.record.analysis.items() if not s.stopped}
+        return view.note(phase=PROGRESSING, analysis=anew)
+    for rule in (_reach_first_step, _show_preview, _analyse, _pass_gate, _promote):
         step = rule(view, target)
         if step is not None:
             return step
@@ -879,13 +964,50 @@ def _verify(view: View) -> Step | None:
         return None
     if view.seen.record_exists and record.stable == target.hash and not view.in_flight:
         return _back_to_rest(view, target)
+    if record.stage == PROMOTED and view.in_flight:
+        step = _confirm(view)
+        if step is not None:
+            return step
     step = _prove_after(view, target, max(target.replicas, 1))
     if step is not None:
         return step
     step = _direct_preview(view, target)
     if step is not None:
         return step
+    if view.in_flight and view.must_be_confirmed and record.stage != PROMOTED:
+        return _promoted(view, target)
     return _verified(view, target)
+
+
+def _promoted(view: View, target: Revision) -> Note:
+    """The cutover was seen; whether it was right is measured now."""
+    say = f"{describe(target)} is active; the post-promotion analysis is to confirm it"
+    return view.note(
+        say,
+        (_switched(view, target),),
+        stage=PROMOTED,
+        phase=PROGRESSING,
+        message=f"revision {target.number} serves all users and is to be confirmed",
+        active=target.hash,
+        # What opened the gate before the promotion accepts nothing after it.
+        approved=False,
+        intent={},
+        progress_at=None,
+        progress_available=0,
+    )
+
+
+def _confirm(view: View) -> Step | None:
+    """Step 8: the post-promotion analysis."""
+    waits = view.must_be_confirmed and not at_least(view.want.goal, VERIFIED)
+    return Done() if waits else _measure(view, POST_PROMOTION)
+
+
+def _switched(view: View, target: Revision) -> Event:
+    listed = ", ".join(s.name for s in view.seen.with_role(names.ROLE_ACTIVE))
+    return Event(
+        "SwitchService", f"Service {listed} directs to revision {target.number}"
+    )
 
 
 def _prove_after(view: View, target: Revision, need: int) -> Step | None:
@@ -927,12 +1049,11 @@ def _verified(view: View, target: Revision) -> Note:
     if isinstance(scheduled, Note):
         record = scheduled.record
     say = f"{describe(target)} is active and stable"
-    listed = ", ".join(s.name for s in view.seen.with_role(names.ROLE_ACTIVE))
-    events = (
-        Event("SwitchService", f"Service {listed} directs to revision {number}"),
-        Event("RolloutCompleted", f"Revision {number} is the stable revision"),
-    )
-    return Note(record.noted(view.now, say), say, events if switched else events[1:])
+    events: tuple[Event, ...]
+    events = (Event("RolloutCompleted", f"Revision {number} is the stable revision"),)
+    if switched and view.record.stage != PROMOTED:
+        events = (_switched(view, target), *events)
+    return Note(record.noted(view.now, say), say, events)
 
 
 def _back_to_rest(view: View, target: Revision) -> Step | None:
@@ -1122,7 +1243,9 @@ def next_task(want: Want, seen: Observed, now: datetime) -> str:
             return "analysis"
         return "promote" if view.gate_open else "pause"
     if view.in_flight:
-        return "promote"
+        if view.record.stage != PROMOTED or not view.must_be_confirmed:
+            return "promote"
+        return "pause" if view.is_inconclusive(POST_PROMOTION) else "analysis"
     return _rest_task(view)
 
 

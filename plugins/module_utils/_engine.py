@@ -17,14 +17,14 @@ from datetime import datetime
 from . import _names as names
 from ._clock import ServerClock
 from ._cluster import Cluster
-from ._decide import Want, decide
+from ._decide import View, Want, decide
 from ._errors import ApiError, BluegreenError, Conflict
 from ._lock import Lock
 from ._manifests import Deployment
 from ._model import Observed, Revision, describe
 from ._record import Record
 from ._simulate import assume
-from ._stages import STABLE, VERIFIED
+from ._stages import PHASE_PAUSED, PROMOTED, STABLE, VERIFIED
 from ._steps import (
     ROLLOUT_ABORTED,
     Act,
@@ -34,9 +34,11 @@ from ._steps import (
     Cutover,
     Delete,
     Done,
+    EndMeasurement,
     Event,
     Fail,
     MarkAborted,
+    Measure,
     Note,
     OpenProof,
     Point,
@@ -46,6 +48,9 @@ from ._steps import (
     UpdateParameters,
     Wait,
 )
+
+if t.TYPE_CHECKING:
+    from ._analyst import Analyst
 
 Report = t.Callable[[str], None]
 
@@ -81,6 +86,8 @@ class Engine:
         self._written: Record | None = None
         self._record_version = ""
         self._events: list[tuple[Event, str]] = []
+        # Set where a release may be analysed.
+        self.analyst: Analyst | None = None
         self._flight: Flight | None = None
         self._aborted_because = ""
         self._steps_without_wait = 0
@@ -111,7 +118,8 @@ class Engine:
         # One that names no revision is lost: what this run adds to it says what it did,
         # not where the release stood.
         known = bool(self._record.revision) and (seen.record_exists or noted)
-        return dataclasses.replace(seen, record=self._record, record_exists=known)
+        seen = dataclasses.replace(seen, record=self._record, record_exists=known)
+        return self.analyst.look(seen) if self.analyst is not None else seen
 
     # -- the loop ------------------------------------------------------------------
 
@@ -132,6 +140,9 @@ class Engine:
                     return self._arrive()
                 self._count(step)
                 self._take(step, seen, want)
+                if _shuts_gate(step, seen):
+                    # What was approved before accepts nothing that came after.
+                    want = dataclasses.replace(want, approve=False)
             except Conflict as error:
                 self._conflicts += 1
                 if self._conflicts > _MAX_CONFLICTS:
@@ -187,6 +198,8 @@ class Engine:
             self._wait(step)
         elif isinstance(step, Note):
             self._note(step, want)
+        elif isinstance(step, (Measure, EndMeasurement)):
+            self._measure(step, seen, want)
         elif not isinstance(step, Done):
             self._act(step, seen, want)
 
@@ -201,9 +214,26 @@ class Engine:
         self._perform(step, seen, want)
         self.changed = True
 
+    def _measure(
+        self, step: Measure | EndMeasurement, seen: Observed, want: Want
+    ) -> None:
+        # A measurement may create objects: only the driver takes one, and what it
+        # needs to be found again is written before.
+        self.take_lock()
+        self.flush(only_significant=True)
+        if self.analyst is None:
+            raise BluegreenError(f"{step!r} without an analyst; please report this.")
+        view = View(want, seen, self._clock.now())
+        if isinstance(step, Measure):
+            self.analyst.measure(view, step.kind, step.metric)
+        else:
+            self.analyst.end(view, step.kind, step.metric)
+
     def _note(self, note: Note, want: Want) -> None:
         record = note.record
-        if record.stage == VERIFIED and self._flight is not None:
+        if note.measured is not None and self.analyst is not None:
+            self.analyst.drop(note.measured)
+        if record.stage in (PROMOTED, VERIFIED) and self._flight is not None:
             record = dataclasses.replace(record, cutover=self._flight.result())
             self._flight = None
         self._record = record
@@ -257,6 +287,10 @@ class Engine:
             self.take_lock()
             return
         left = HEARTBEAT_SECONDS
+        if step.wake is not None:
+            left = min(left, (step.wake - self._clock.now()).total_seconds())
+        if self.analyst is not None:
+            left = min(left, self.analyst.seconds_left(HEARTBEAT_SECONDS))
         text = step.what
         if step.until is not None:
             seconds = (step.until - self._clock.now()).total_seconds()
@@ -422,6 +456,14 @@ class Flight:
         }
 
 
+def _shuts_gate(step: Step, seen: Observed) -> bool:
+    return (
+        isinstance(step, Note)
+        and step.record.phase == PHASE_PAUSED
+        and seen.record.phase != PHASE_PAUSED
+    )
+
+
 def _known(seen: Observed, revision_hash: str) -> Revision:
     revision = seen.revision(revision_hash)
     if revision is None:
@@ -482,8 +524,10 @@ def planned_line(step: Step, seen: Observed) -> str:
         # That pods become ready is what every plan takes for granted.
         timed = "progress deadline" not in step.then
         return f"wait: {step.what} {step.then}" if timed else ""
-    if isinstance(step, (Done, Fail)):
+    if isinstance(step, (Done, Fail, EndMeasurement)):
         return ""
+    if isinstance(step, Measure):
+        return f"measure {step.metric.name} until the {step.kind} analysis has passed"
     return describe_step(step, seen)
 
 

@@ -102,7 +102,7 @@ def parse(value: object, variable: str) -> Object:
             documents = [d for d in yaml.safe_load_all(value) if d is not None]
         except yaml.YAMLError as error:
             raise BadInput(
-                f"{variable}: this is not YAML ({_yaml_trouble(error)}); correct it, or"
+                f"{variable}: this is not YAML ({yaml_trouble(error)}); correct it, or"
                 " give the path of a manifest."
             ) from error
         if len(documents) != 1:
@@ -119,7 +119,7 @@ def parse(value: object, variable: str) -> Object:
     return value
 
 
-def _yaml_trouble(error: Exception) -> str:
+def yaml_trouble(error: Exception) -> str:
     """What the parser met and where, in one line."""
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None)

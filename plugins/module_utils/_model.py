@@ -16,6 +16,9 @@ from datetime import datetime
 from ._parameters import Parameters
 from ._record import Record
 
+if t.TYPE_CHECKING:
+    from ._measuring import Measured
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -72,6 +75,10 @@ class Observed:
     services: tuple[ServiceSeen, ...] = ()
     record: Record = field(default_factory=Record)
     record_exists: bool = False
+    # Kind and metric of each measurement that this run takes at the moment.
+    measuring: frozenset[tuple[str, str]] = frozenset()
+    # What it has measured and not noted yet.
+    measured: tuple[Measured, ...] = ()
 
     def revision(self, revision_hash: str | None) -> Revision | None:
         """The revision with that hash, if its Deployment exists."""

@@ -16,9 +16,17 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from ._analysis.state import POST_PROMOTION, PRE_PROMOTION
 from ._errors import BadInput
 
 NEVER = -1
+
+_ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis")
+
+
+def canonical(value: t.Any) -> str:
+    """JSON text that is the same for the same data."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,11 @@ class Parameters:
     progress_deadline_abort: bool = False
     min_ready_seconds: int = 0
     revision_history_limit: int = 10
+    # The composed analyses as canonical JSON text; empty: none.
+    pre_promotion_analysis: str = ""
+    post_promotion_analysis: str = ""
+    # ``<Secret>/<key>`` of each secret that was given as a variable.
+    analysis_secrets: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The annotation's value: what differs from the defaults, keys sorted."""
@@ -86,7 +99,11 @@ class Parameters:
                 values[field.name] = value
         if "scale_up_steps" in values:
             values["scale_up_steps"] = [str(s) for s in self.scale_up_steps]
-        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+        for name in _ANALYSES:
+            if name in values:
+                # A person may read it, so it is no text within the text.
+                values[name] = json.loads(values[name])
+        return canonical(values)
 
     @classmethod
     def from_json(cls, text: str | None) -> Parameters | None:
@@ -97,8 +114,10 @@ class Parameters:
             values["active_services"]
             known = {f.name for f in dataclasses.fields(cls)}
             kept = {k: v for k, v in values.items() if k in known}
-            for name in ("active_services", "preview_services"):
+            for name in ("active_services", "preview_services", "analysis_secrets"):
                 kept[name] = tuple(kept.get(name, ()))
+            for name in _ANALYSES:
+                kept[name] = canonical(kept[name]) if name in kept else ""
             if "scale_up_steps" in kept:
                 kept["scale_up_steps"] = tuple(
                     parse_size(step, "scale_up_steps")
@@ -110,6 +129,18 @@ class Parameters:
             return parameters
         except (ValueError, TypeError, KeyError, AttributeError, BadInput):
             return None
+
+    @property
+    def has_analysis(self) -> bool:
+        """Whether anything is measured in this release."""
+        return bool(self.pre_promotion_analysis or self.post_promotion_analysis)
+
+    def analysis(self, kind: str) -> str:
+        """The composed analysis of that kind as JSON text; empty: none."""
+        return {
+            PRE_PROMOTION: self.pre_promotion_analysis,
+            POST_PROMOTION: self.post_promotion_analysis,
+        }[kind]
 
     def step_sizes(self, full: int) -> tuple[int, ...]:
         """The sizes that the new revision passes through before promotion.
@@ -135,7 +166,9 @@ def _refuse_other_types(parameters: Parameters) -> None:
     """
     for field in dataclasses.fields(parameters):
         value = getattr(parameters, field.name)
-        if isinstance(field.default, tuple):
+        if isinstance(field.default, str):
+            fits = isinstance(value, str)
+        elif isinstance(field.default, tuple):
             element = Size if field.name == "scale_up_steps" else str
             fits = all(isinstance(v, element) for v in value)
         elif isinstance(field.default, bool):

@@ -18,6 +18,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ._analysis.state import AnalysisState, from_plain, to_plain
 from ._clock import format_instant, parse_instant
 from ._stages import DEGRADED, PAUSED, PHASE_PAUSED, STABLE, STAGES
 
@@ -66,6 +67,8 @@ class Record:
     intent: t.Mapping[str, t.Any] = field(default_factory=dict)
     # What was seen of the last cutover.
     cutover: t.Mapping[str, t.Any] = field(default_factory=dict)
+    # The analyses of the release in flight, by their kind.
+    analysis: t.Mapping[str, AnalysisState] = field(default_factory=dict)
     request: Request | None = None
     timeline: tuple[tuple[str, str], ...] = ()
     history: tuple[t.Mapping[str, t.Any], ...] = ()
@@ -134,16 +137,20 @@ class Record:
         trimmed = self
         details = trimmed._details_json()
         while len(details.encode()) > MAX_BYTES and (
-            trimmed.timeline or trimmed.history
+            trimmed != (shorter := trimmed._shortened())
         ):
-            trimmed = dataclasses.replace(
-                trimmed,
-                timeline=trimmed.timeline[len(trimmed.timeline) // 2 + 1 :],
-                history=trimmed.history[len(trimmed.history) // 2 + 1 :],
-            )
+            trimmed = shorter
             details = trimmed._details_json()
         data["details"] = details
         return data
+
+    def _shortened(self) -> Record:
+        return dataclasses.replace(
+            self,
+            timeline=self.timeline[len(self.timeline) // 2 + 1 :],
+            history=self.history[len(self.history) // 2 + 1 :],
+            analysis={k: v.with_fewer_measurements() for k, v in self.analysis.items()},
+        )
 
     def _details_json(self) -> str:
         details: dict[str, t.Any] = {}
@@ -155,6 +162,8 @@ class Record:
                 value = format_instant(value)
             if f.name == "retire_at":
                 value = {k: format_instant(v) for k, v in value.items()}
+            if f.name == "analysis":
+                value = {k: to_plain(v) for k, v in value.items()}
             details[f.name] = value
         return json.dumps(details, sort_keys=True, separators=(",", ":"))
 
@@ -179,6 +188,11 @@ class Record:
         }
         values["intent"] = _as_mapping(details.get("intent"))
         values["cutover"] = _as_mapping(details.get("cutover"))
+        values["analysis"] = {
+            kind: state
+            for kind, plain in _as_mapping(details.get("analysis")).items()
+            if (state := from_plain(plain))
+        }
         values["request"] = _request(data.get("request"))
         values["timeline"] = tuple(
             (str(line[0]), str(line[1]))

@@ -15,6 +15,7 @@ import typing as t
 from datetime import datetime, timedelta
 
 from . import _names as names
+from ._analysis.state import SUCCESSFUL
 from ._decide import Want
 from ._model import Endpoints, Observed, Revision, ServiceSeen
 from ._steps import (
@@ -23,7 +24,9 @@ from ._steps import (
     CreateServices,
     Cutover,
     Delete,
+    EndMeasurement,
     MarkAborted,
+    Measure,
     Note,
     OpenProof,
     Point,
@@ -43,6 +46,8 @@ def assume(
         return dataclasses.replace(seen, record=step.record, record_exists=True), now
     if isinstance(step, Wait):
         return _after_wait(step, seen, now)
+    if isinstance(step, (Measure, EndMeasurement)):
+        return _after_analysis(step.kind, seen, now), now
     return after_write(step, seen, want), now
 
 
@@ -137,6 +142,16 @@ def _services_after(step: Step, seen: Observed) -> tuple[ServiceSeen, ...]:
         else s
         for s in services
     )
+
+
+def _after_analysis(kind: str, seen: Observed, now: datetime) -> Observed:
+    """All goes well: the analysis passes."""
+    record = seen.record
+    passed = dataclasses.replace(
+        record.analysis[kind], phase=SUCCESSFUL, finished_at=now
+    )
+    record = dataclasses.replace(record, analysis={**record.analysis, kind: passed})
+    return dataclasses.replace(seen, record=record)
 
 
 def _after_wait(step: Wait, seen: Observed, now: datetime) -> tuple[Observed, datetime]:

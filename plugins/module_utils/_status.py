@@ -13,6 +13,14 @@ import typing as t
 from datetime import datetime
 
 from . import _names as names
+from ._analysis.state import (
+    ERROR,
+    FAILED,
+    INCONCLUSIVE,
+    SUCCESSFUL,
+    AnalysisState,
+    to_plain,
+)
 from ._clock import format_instant
 from ._cluster import pod_trouble
 from ._model import Observed, Revision
@@ -47,6 +55,7 @@ def rollout_result(
         "next_at": format_instant(record.next_at) if record.next_at else None,
         "next_task": next_task,
         "cutover": dict(record.cutover),
+        "analysis": {kind: to_plain(a) for kind, a in record.analysis.items()},
         "revisions": [
             _listed(r, seen, now)
             for r in sorted(seen.revisions, key=lambda r: -r.number)[:_MAX_LISTED]
@@ -113,6 +122,7 @@ def tree(
     when = _when(record, now)
     if when:
         lines.append(f"  {when}")
+    lines += [f"  {_analysis_line(k, a)}" for k, a in record.analysis.items()]
     shown = [s for s in seen.services if s.role != names.ROLE_PROOF]
     branches = [_service_line(s, seen) for s in shown]
     for revision in sorted(seen.revisions, key=lambda r: -r.number):
@@ -129,6 +139,27 @@ def _when(record: Record, now: datetime) -> str:
         return ""
     left = max((record.next_at - now).total_seconds(), 0)
     return f"goes on at {format_instant(record.next_at)}, in {left:.0f} s"
+
+
+_SHORT = (
+    ("successful", SUCCESSFUL),
+    ("failed", FAILED),
+    ("inconclusive", INCONCLUSIVE),
+    ("error", ERROR),
+)
+
+
+def _analysis_line(kind: str, state: AnalysisState) -> str:
+    metrics = []
+    for name, metric in state.metrics.items():
+        counts = [
+            f"{getattr(metric, field)} {phase}"
+            for field, phase in _SHORT
+            if getattr(metric, field)
+        ]
+        metrics.append(f"{name} {', '.join(counts) or metric.phase}")
+    listed = f" ({'; '.join(metrics)})" if metrics else ""
+    return f"{kind} analysis {state.phase}{listed}"
 
 
 def _service_line(service: t.Any, seen: Observed) -> list[str]:

@@ -16,6 +16,11 @@ from datetime import datetime
 from ._parameters import Parameters
 from ._record import Record
 
+if t.TYPE_CHECKING:
+    # Only a release with an analysis pays for importing it.
+    from ._analysis.spec import Metric
+    from ._measuring import Measured
+
 ROLLOUT_ABORTED = "RolloutAborted"
 
 
@@ -115,12 +120,30 @@ class Delete:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Take a measurement in the background, or ask for an unfinished one again."""
+
+    kind: str
+    metric: Metric
+
+
+@dataclass(frozen=True)
+class EndMeasurement:
+    """End a measurement that goes on elsewhere, and clean up after it."""
+
+    kind: str
+    metric: Metric
+
+
+@dataclass(frozen=True)
 class Note:
     """Change the record."""
 
     record: Record
     say: str = ""
     events: tuple[Event, ...] = ()
+    # The result that is in the record now, if it was one.
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +154,8 @@ class Wait:
     until: datetime | None = None
     # What happens at ``until``, as live lines say it: "s left until ...".
     then: str = ""
+    # Look again at this instant, too: something else is due that nobody waits for.
+    wake: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -163,4 +188,4 @@ Act: t.TypeAlias = """
     | Cutover
     | Delete
 """
-Step: t.TypeAlias = "Act | Note | Wait | Done | Fail"
+Step: t.TypeAlias = "Act | Measure | EndMeasurement | Note | Wait | Done | Fail"

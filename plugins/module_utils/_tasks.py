@@ -36,6 +36,7 @@ from ._model import Observed, Revision, describe
 from ._parameters import Parameters, parse_size, validate
 from ._preflight import Preflight
 from ._record import Request
+from ._secrets import Secrets, parse_given
 from ._stages import (
     ANALYSED,
     HEALTHY,
@@ -45,6 +46,7 @@ from ._stages import (
     PROMOTED,
     RETIRED,
     STABLE,
+    VERIFIED,
 )
 from ._status import rollout_result, tree
 
@@ -139,10 +141,30 @@ class Task:
     def drive(self, want: Want) -> Observed:
         """To the goal; in check mode only as a plan."""
         self.want = want
-        self.diff_before = _summary(self.engine.observe())
+        seen = self.engine.observe()
+        self.diff_before = _summary(seen)
+        self._prepare_to_measure(View(want, seen, self.clock.now()))
         if self.runtime.check_mode:
             return self.engine.plan(want)
         return self.engine.run(want)
+
+    def secrets(self) -> Secrets:
+        """The secrets of analyses: given with this task, else in the namespace."""
+        given = parse_given(self.params.get("analysis_secrets"), "analysis_secrets")
+        return Secrets(given, lambda: self.api, self.namespace)
+
+    def _prepare_to_measure(self, view: View) -> None:
+        """Refuse to go on without a secret that the release was started with."""
+        if not (view.parameters.has_analysis or view.record.analysis):
+            return
+        # Only a release with an analysis pays for importing it.
+        from ._analyst import Analyst
+
+        secrets = self.secrets()
+        kept = view.target.parameters if view.target else None
+        if kept is not None and view.is_to_be_measured:
+            secrets.require(kept.analysis_secrets, "analysis_secrets")
+        self.engine.analyst = Analyst(self.cluster, self.clock, secrets)
 
     def result(self, seen: Observed, goes_on: bool) -> Result:
         """The module's result.
@@ -353,8 +375,55 @@ def parse_release(params: Params) -> Release:
     return Release(deployment, active, preview, parameters)
 
 
+def _with_analyses(task: Task, release: Release) -> Release:
+    """The release with the analyses that it is given, composed and checked.
+
+    :raises BadInput: a line for each thing that is wrong with any of them.
+    """
+    options = ("pre_promotion_analysis", "post_promotion_analysis")
+    templates = task.params.get("analysis_templates")
+    if not (templates or any(task.params.get(o) for o in options)):
+        return release
+    from ._asked_analysis import Asked
+
+    body = release.deployment.body
+    problems: list[str] = []
+    texts: dict[str, t.Any] = {}
+    asked = Asked(templates, lambda: task.api, task.namespace, body)
+    for option in options:
+        try:
+            texts[option] = asked.text(task.params.get(option), option)
+        except BadInput as error:
+            problems.append(str(error))
+    if problems:
+        raise BadInput("\n".join(problems))
+    parameters = dataclasses.replace(release.parameters, **texts)
+    if parameters.has_analysis:
+        names_given = task.secrets().names_given()
+        parameters = dataclasses.replace(parameters, analysis_secrets=names_given)
+    return dataclasses.replace(release, parameters=parameters)
+
+
+def _check_secrets(task: Task, parameters: Parameters) -> None:
+    """Refuse an analysis that no secret is there for.
+
+    :raises BadInput: a line for each that is missing.
+    """
+    if not parameters.has_analysis:
+        return
+    from ._asked_analysis import missing_secrets
+
+    problems = []
+    for option in ("pre_promotion_analysis", "post_promotion_analysis"):
+        text = getattr(parameters, option)
+        if text:
+            problems += missing_secrets(text, task.secrets(), option)
+    if problems:
+        raise BadInput("\n".join(problems))
+
+
 def _rollout(task: Task) -> Result:
-    release = parse_release(task.params)
+    release = _with_analyses(task, parse_release(task.params))
     p = release.parameters
     task.engine.deployment = release.deployment
     task.cluster.load(release.services, p.active_services, p.preview_services)
@@ -378,8 +447,8 @@ def _rollout(task: Task) -> Result:
         )
     seen = task.drive(want)
     nothing_between = next_task(want, seen, task.clock.now()) == "promote"
-    if task.params["until"] == PROMOTED and nothing_between:
-        seen = task.engine.run(dataclasses.replace(want, goal=PROMOTED))
+    if task.params["until"] != PREVIEWED and nothing_between:
+        seen = task.engine.run(dataclasses.replace(want, goal=task.params["until"]))
     return task.result(seen, goes_on=True)
 
 
@@ -406,6 +475,7 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
         checks.check_rights(adopts=found)
+        _check_secrets(task, release.parameters)
         _try_creation(task, release)
     elif found:
         checks.check_rights(adopts=True)
@@ -454,16 +524,24 @@ def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
 
 
 def _analysis(task: Task) -> Result:
-    return _go_on(task, ANALYSED)
+    for option in ("analysis", "analysis_templates"):
+        if task.params.get(option):
+            raise BadInput(
+                f"{option}: a rollout is measured by what its release was started with;"
+                " leave it out, or leave out name to run an analysis alone."
+            )
+    view = View(Want(ANALYSED), task.load(), task.clock.now())
+    return _go_on(task, VERIFIED if view.is_active else ANALYSED)
 
 
 def _pause(task: Task) -> Result:
+    task.load()
     return _go_on(task, PAUSED, leaves_if="pause")
 
 
 def _go_on(task: Task, goal: str, leaves_if: str = "") -> Result:
     """Take the release in flight on to a stage; with none in flight, do nothing."""
-    seen = task.load()
+    seen = task.engine.observe()
     view = View(Want(goal, inline=task.inline), seen, task.clock.now())
     target = task.expected(seen, view.target_hash)
     want = Want(goal, hash=target, inline=task.inline)
@@ -480,7 +558,7 @@ def _promote(task: Task) -> Result:
     target = task.expected(seen, view.target_hash)
     approve = bool(task.params["approve"])
     want = Want(
-        STABLE if abort else PROMOTED,
+        STABLE if abort else task.params["until"],
         hash=target,
         approve=approve,
         abort=abort,
@@ -566,6 +644,10 @@ _MODULES: dict[str, t.Callable[[Task], Result]] = {
 
 def execute(module: str, params: Params, runtime: Runtime) -> Result:
     """Run a module; a failure is a result with ``failed`` and one sentence."""
+    if module == "bluegreen_analysis" and not params.get("name"):
+        from ._alone import run_alone
+
+        return run_alone(params, runtime)
     task: Task | None = None
     try:
         task = Task(params, runtime)

@@ -69,7 +69,7 @@ class Watches:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._queue: queue.SimpleQueue[
-            tuple[Collection, str, Object] | BluegreenError
+            tuple[Collection, str, Object] | BluegreenError | None
         ] = queue.SimpleQueue()
         self._streams: list[Stream] = []
         self._watched: list[Collection] = []
@@ -103,6 +103,10 @@ class Watches:
         """End the present or next :meth:`wait` with an error."""
         self._queue.put(error)
 
+    def nudge(self) -> None:
+        """End the present or next :meth:`wait`: something else is to be looked at."""
+        self._queue.put(None)
+
     def wait(self, seconds: float) -> bool:
         """Until something changes, at most so long.
 
@@ -120,9 +124,10 @@ class Watches:
                 raise event
             changed = True
             timeout = None
-            self._apply(*event)
+            if event is not None:
+                self._apply(*event)
 
-    def _pending(self) -> tuple[Collection, str, Object] | BluegreenError:
+    def _pending(self) -> tuple[Collection, str, Object] | BluegreenError | None:
         return self._queue.get_nowait()
 
     @staticmethod

@@ -126,6 +126,17 @@ rollout:
       type: dict
       returned: always
       sample: {written_ms: 6, proven_ms: 31, least_ready: 3, mixed: false}
+    analysis:
+      description:
+        - The analyses of the release in flight, or of the last one, by V(pre-promotion)
+          and V(post-promotion), with their phase, and for each metric its counts and
+          last measurements.
+      type: dict
+      returned: always
+      sample:
+        pre-promotion:
+          phase: Running
+          metrics: {success-rate: {phase: Running, successful: 3}}
     revisions:
       description: The revisions that still exist, newest first, at most 50.
       type: list

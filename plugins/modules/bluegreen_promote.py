@@ -16,6 +16,8 @@ description:
   - Promotes the release in flight. It proves the new revision's endpoints, directs
     every active Service to it, and sees that their EndpointSlices list no other
     revision.
+  - A post-promotion analysis that is due is left to
+    M(cutover.bluegreen.bluegreen_analysis), unless O(until=verified).
   - Promotes only through an open gate. While the pause before promotion lasts it writes
     nothing and returns the phase V(Paused), unless O(approve=true).
   - With O(state=aborted) it goes back to the stable revision, which never depends on
@@ -24,6 +26,7 @@ description:
     does it at once.
 extends_documentation_fragment:
   - cutover.bluegreen._rollout
+  - cutover.bluegreen._secrets
   - cutover.bluegreen._expected
   - cutover.bluegreen._wait
   - cutover.bluegreen._auth
@@ -35,9 +38,18 @@ options:
     choices: [promoted, aborted]
     default: promoted
   approve:
-    description: Whether to open the gate, as a person's decision.
+    description:
+      - Whether to open the gate, as a person's decision.
+      - It also accepts an analysis that has ended inconclusive.
     type: bool
     default: false
+  until:
+    description:
+      - How far this task goes. With V(verified) it goes on through the post-promotion
+        analysis.
+    type: str
+    choices: [promoted, verified]
+    default: promoted
 seealso:
   - module: cutover.bluegreen.bluegreen_pause
   - module: cutover.bluegreen.bluegreen_scale_down

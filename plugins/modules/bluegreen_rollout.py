@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - cutover.bluegreen._rollout
   - cutover.bluegreen._release
+  - cutover.bluegreen._secrets
   - cutover.bluegreen._wait
   - cutover.bluegreen._auth
   - cutover.bluegreen._attributes
@@ -42,6 +43,19 @@ EXAMPLES = r"""
     preview_service: web-preview
     scale_up_steps: ["25%", "50%", "100%"]
   register: release
+
+- name: Start a release that is measured before and after its promotion
+  cutover.bluegreen.bluegreen_rollout:
+    name: web
+    namespace: shop
+    definition: web.yml
+    active_service: web
+    preview_service: web-preview
+    analysis_templates: success-rate.yml
+    pre_promotion_analysis: pods
+    post_promotion_analysis:
+      templates: [success-rate]
+      args: {service: web}
 
 - name: Show what a release would do
   cutover.bluegreen.bluegreen_rollout:

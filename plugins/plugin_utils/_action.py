@@ -24,6 +24,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._argspec import 
     MODULES,
     RELEASE,
     ROLLOUT,
+    SECRETS,
     WAIT,
     mask,
     secrets_of,
@@ -49,7 +50,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._tasks import (
 Args = dict[str, t.Any]
 
 _ROLE = "cutover.bluegreen.bluegreen"
-_VARIABLES = sorted({*ROLLOUT, *EXPECTED, *RELEASE, *WAIT})
+_VARIABLES = sorted({*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT})
 # Short names are words, too: they are options only at the head of a message.
 _AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
 _TYPES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
@@ -125,6 +126,10 @@ def _plain_args(action: t.Any, module: str) -> Args:
         value = args.get(option)
         if isinstance(value, str) and not is_name(value):
             args[option] = _text_of(action, value, option)
+    if "analysis_templates" in args and MODULES[module].get("analysis_templates"):
+        args["analysis_templates"] = _texts_of(
+            action, args["analysis_templates"], "analysis_templates"
+        )
     for option, rule in MODULES[module].items():
         if rule.get("type") == "list" and isinstance(args.get(option), str):
             args[option] = _list_of(args[option])
@@ -140,6 +145,13 @@ def _list_of(text: str) -> object:
     except _deps.yaml.YAMLError:
         return text
     return value if isinstance(value, list) else text
+
+
+def _texts_of(action: t.Any, value: object, option: str) -> list[object]:
+    """One of what :func:`_text_of` takes, or a list of it."""
+    listed = _list_of(value) if isinstance(value, str) else value
+    items = listed if isinstance(listed, list) else [listed]
+    return [_text_of(action, item, option) for item in items if item != ""]
 
 
 def _text_of(action: t.Any, value: object, option: str) -> object:

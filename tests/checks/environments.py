@@ -6,7 +6,7 @@
 
 Run by any Python from 3.10 on, with nothing but its standard library:
 
-    python3 tests/checks/environments.py [main] [lane-2.19] [lane-2.16] [bench]
+    python3 tests/checks/environments.py [main] [lane-2.19] [lane-2.16] [bench] [moto]
 
 Each environment holds exactly what its file in tests/requirements/ pins, and is
 made anew only when that file changes or its interpreter goes away. Interpreters
@@ -66,6 +66,8 @@ ENVIRONMENTS = {
         Environment("lane-2.19", "lane-2.19", ("3.11",)),
         Environment("lane-2.16", "lane-2.16", ("3.10",)),
         Environment("bench", "bench", ("3.13", "3.12", "3.14")),
+        # AWS for tests/integration/test_cloudwatch.py, which makes it when it runs.
+        Environment("moto", "moto", ("3.13", "3.12", "3.14")),
     )
 }
 BOOTSTRAP = Environment("bootstrap", "bootstrap", ())

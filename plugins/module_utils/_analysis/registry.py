@@ -50,33 +50,59 @@ def provider(name: str) -> Provider:  # noqa: C901 - one line a provider
     :raises KeyError: there is none.
     """
     if name == "cloudWatch":
-        from .providers import cloudwatch as found
-    elif name == "compare":
-        from .providers import compare as found
-    elif name == "datadog":
-        from .providers import datadog as found
-    elif name == "graphite":
-        from .providers import graphite as found
-    elif name == "influxdb":
-        from .providers import influxdb as found
-    elif name == "job":
-        from .providers import job as found
-    elif name == "kayenta":
-        from .providers import kayenta as found
-    elif name == "newRelic":
-        from .providers import newrelic as found
-    elif name == "pods":
-        from .providers import pods as found
-    elif name == "probe":
-        from .providers import probe as found
-    elif name == "prometheus":
-        from .providers import prometheus as found
-    elif name == "skywalking":
-        from .providers import skywalking as found
-    elif name == "wavefront":
-        from .providers import wavefront as found
-    elif name == "web":
-        from .providers import web as found
-    else:
-        raise KeyError(name)
-    return found
+        from .providers import cloudwatch
+
+        return cloudwatch
+    if name == "compare":
+        from .providers import compare
+
+        return compare
+    if name == "datadog":
+        from .providers import datadog
+
+        return datadog
+    if name == "graphite":
+        from .providers import graphite
+
+        return graphite
+    if name == "influxdb":
+        from .providers import influxdb
+
+        return influxdb
+    if name == "job":
+        from .providers import job
+
+        return job
+    if name == "kayenta":
+        from .providers import kayenta
+
+        return kayenta
+    if name == "newRelic":
+        from .providers import newrelic
+
+        return newrelic
+    if name == "pods":
+        from .providers import pods
+
+        return pods
+    if name == "probe":
+        from .providers import probe
+
+        return probe
+    if name == "prometheus":
+        from .providers import prometheus
+
+        return prometheus
+    if name == "skywalking":
+        from .providers import skywalking
+
+        return skywalking
+    if name == "wavefront":
+        from .providers import wavefront
+
+        return wavefront
+    if name == "web":
+        from .providers import web
+
+        return web
+    raise KeyError(name)

@@ -11,9 +11,21 @@ import typing as t
 from datetime import datetime, timedelta, timezone
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils import _names as names
+from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state import (
+    INCONCLUSIVE,
+    RUNNING,
+    SUCCESSFUL,
+    Measurement,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
     Want,
     decide,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._engine import (
+    _shuts_gate,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._measuring import (
+    Measured,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
     Endpoints,
@@ -33,7 +45,9 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._stages import S
 from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     ROLLOUT_ABORTED,
     Done,
+    EndMeasurement,
     Fail,
+    Measure,
     Note,
     Step,
     Wait,
@@ -170,6 +184,8 @@ class World:
         self.broken = set(broken)
         self.steps: list[Step] = []
         self.aborted = False
+        # What the next measurements are, in turn; all successful if none is left.
+        self.verdicts: list[str] = []
 
     def look(self, want: Want, step: Step) -> None:
         """Called with each step before it is taken."""
@@ -181,6 +197,7 @@ class World:
         """
         for _step in range(limit):
             step = decide(want, self.seen, self.now)
+            self._before = self.seen
             self.look(want, step)
             self.steps.append(step)
             if isinstance(step, (Done, Fail)):
@@ -188,8 +205,14 @@ class World:
             if isinstance(step, Wait):
                 if not self._wait(step):
                     return step
+            elif isinstance(step, (Measure, EndMeasurement)):
+                self._measure(step)
             else:
                 self.seen, self.now = assume(step, self.seen, want, self.now)
+                if isinstance(step, Note) and step.measured is not None:
+                    self.seen = dataclasses.replace(self.seen, measured=())
+                if _shuts_gate(step, self._before):
+                    want = dataclasses.replace(want, approve=False)
                 if isinstance(step, Note) and not want.abort and _aborts(step):
                     self.aborted = True
                     want = dataclasses.replace(
@@ -197,15 +220,34 @@ class World:
                     )
         raise AssertionError(f"no end after {limit} steps: {self.steps[-6:]}")
 
+    def _measure(self, step: Measure | EndMeasurement) -> None:
+        """One measurement, at once; `Running` goes on elsewhere for ten seconds."""
+        state = self.seen.record.analysis[step.kind]
+        verdict = self.verdicts.pop(0) if self.verdicts else SUCCESSFUL
+        if isinstance(step, EndMeasurement):
+            verdict = INCONCLUSIVE
+        finished = verdict != RUNNING
+        taken = Measurement(
+            verdict,
+            self.now,
+            self.now if finished else None,
+            "0.5",
+            "as the test says",
+            resume_at=None if finished else self.now + timedelta(seconds=10),
+        )
+        measured = Measured(step.kind, state.run, step.metric.name, taken)
+        self.seen = dataclasses.replace(self.seen, measured=(measured,))
+
     def _wait(self, step: Wait) -> bool:
         ready = settled(self.seen, self.broken)
         if ready != self.seen:
             self.seen = ready
             return True
-        if step.until is None:
+        ends = [at for at in (step.until, step.wake) if at is not None]
+        if not ends:
             return False
-        assert step.until > self.now, f"a wait for the past: {step}"
-        self.now = step.until
+        assert min(ends) > self.now, f"a wait for the past: {step}"
+        self.now = min(ends)
         return True
 
     def act(self, change: t.Callable[[Observed], Observed]) -> None:

@@ -27,20 +27,21 @@ FACETS = ("type", "default", "choices", "aliases", "elements", "required")
 # Options of a module that the role sets by itself.
 NOT_OF_THE_ROLE = {"until", "revision", "state", "approve", "show"}
 # The role takes strings, as AWX sends them, and leaves it to the module to read them.
-AS_TEXT = {"int", "bool", "list"}
+AS_TEXT = {"int", "bool", "list", "dict"}
 
 
 def documented(module: str) -> dict[str, t.Any]:
     """The options of a module as ansible-doc shows them, fragments merged."""
     found = importlib.import_module(f"{PACKAGE}.modules.{module}")
     document = yaml.safe_load(found.DOCUMENTATION)
-    options = dict(document.get("options") or {})
+    options: dict[str, t.Any] = {}
     for fragment in document["extends_documentation_fragment"]:
         name = fragment.rpartition(".")[2]
         loaded = importlib.import_module(f"{PACKAGE}.doc_fragments.{name}")
         text = yaml.safe_load(loaded.ModuleDocFragment.DOCUMENTATION)
         options |= text.get("options") or {}
-    return options
+    # As in ansible-doc, what the module says itself goes before a fragment.
+    return options | (document.get("options") or {})
 
 
 def facets(option: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -137,6 +138,7 @@ SECRETS: dict[str, t.Any] = {
     "api_key": "token-1",
     "password": "pass-1",
     "client_key": "/path/of/key",
+    "analysis_secrets": {"datadog": {"api-key": "vendor-1", "number": 4711}},
     "proxy_headers": {"basic_auth": "user:proxy-1", "user_agent": "me"},
     "kubeconfig": {
         "users": [
@@ -149,7 +151,8 @@ SECRETS: dict[str, t.Any] = {
 def test_secrets_are_found() -> None:
     found = secrets_of(MODULES["bluegreen_rollout"], SECRETS)
     assert found >= {"token-1", "pass-1", "user:proxy-1", "token-2", "arg-1"}
-    assert not found & {"web", "/path/of/key", "me"}
+    assert found >= {"vendor-1", "4711"}
+    assert not found & {"web", "/path/of/key", "me", "datadog", "api-key"}
 
 
 def test_secrets_are_masked_wherever_they_stand() -> None:

@@ -20,6 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils import _names as names
+from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state import (
+    FINAL,
+    INCONCLUSIVE,
+    KINDS,
+    PRE_PROMOTION,
+    RUNNING,
+    SUCCESSFUL,
+    AnalysisState,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
     View,
     Want,
@@ -35,6 +44,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
 from ansible_collections.cutover.bluegreen.plugins.module_utils._parameters import (
     Parameters,
     Size,
+    canonical,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._record import (
     Record,
@@ -105,6 +115,8 @@ class Walk(World):
         self.promoted: set[str] = {self.seen.record.stable} - {""}
         self.approved: set[str] = set()
         self.countdown: dict[str, t.Any] = {}
+        # Revisions that had passed step 5 by parameters that were others then.
+        self.stages_passed: set[str] = set()
         self.changes: dict[int, list[Change]] = {}
 
     def run(self, want: Want, limit: int = 300) -> Step:
@@ -114,7 +126,7 @@ class Walk(World):
         self._acknowledge()
         self.check(want, step)
         if isinstance(step, Note):
-            self._learn(step.record)
+            self._learn(want, step.record)
 
     def interfere(self) -> None:
         for change in self.changes.pop(len(self.steps), []):
@@ -128,8 +140,22 @@ class Walk(World):
         if record.request is not None and record.request.verb == "promote":
             self.approved.add(record.request.revision)
 
-    def _learn(self, record: Record) -> None:
+    def _learn(self, want: Want, record: Record) -> None:
         before = self.seen.record
+        target = self.seen.revision(record.revision)
+        p = want.deploy or (target.parameters if target else None)
+        if (
+            record.stage in (ANALYSED, PAUSED)
+            and before.stage
+            not in (
+                ANALYSED,
+                PAUSED,
+            )
+            and (p is None or not p.pre_promotion_analysis or not self.promoted)
+        ):
+            self.stages_passed.add(record.revision)
+        if record.stage == STARTED:
+            self.stages_passed.discard(record.revision)
         if record.stage == STARTED and (
             before.stage != STARTED or before.revision != record.revision
         ):
@@ -164,6 +190,7 @@ class Walk(World):
         if isinstance(step, Cutover):
             self._check_floor(want, step)
             assert self.gate_open(want, step.hash), (step, seen)
+            self._check_analysis(want, step)
         if isinstance(step, Point):
             self._check_point(want, step)
         if isinstance(step, CreateServices):
@@ -207,6 +234,18 @@ class Walk(World):
             )
             assert len(ready) >= max(floor, 1), (step, floor, seen)
 
+    def _check_analysis(self, want: Want, step: Cutover) -> None:
+        """What is measured before its promotion is promoted once it has passed."""
+        target = self.seen.revision(step.hash)
+        p = want.deploy or (target.parameters if target else None)
+        if p is None or step.hash in self.promoted or not self.promoted:
+            return
+        state = self.seen.record.analysis.get(PRE_PROMOTION)
+        if p.pre_promotion_analysis and step.hash not in self.stages_passed:
+            assert state is not None, (step, self.seen)
+            accepted = state.phase == INCONCLUSIVE
+            assert accepted or state.phase == SUCCESSFUL, (step, self.seen)
+
     def _check_point(self, want: Want, step: Point) -> None:
         seen = self.seen
         active = {s.name: s for s in seen.with_role("active")}
@@ -235,6 +274,20 @@ class Walk(World):
 
 # -- random states ---------------------------------------------------------------------
 
+MEASURED = canonical(
+    {
+        "metrics": [
+            {
+                "name": "rate",
+                "count": 2,
+                "interval": "1s",
+                "failureLimit": 1,
+                "inconclusiveLimit": 1,
+                "provider": {"web": {"url": "http://127.0.0.1/"}},
+            }
+        ]
+    }
+)
 sizes = st.one_of(
     st.builds(Size, st.integers(1, 4), st.just(False)),
     st.builds(Size, st.sampled_from([1, 20, 34, 50, 100]), st.just(True)),
@@ -254,6 +307,8 @@ releases = st.builds(
     progress_deadline_seconds=st.sampled_from([5, 600]),
     progress_deadline_abort=st.booleans(),
     revision_history_limit=st.sampled_from([0, 1, 10]),
+    pre_promotion_analysis=st.sampled_from(["", "", MEASURED]),
+    post_promotion_analysis=st.sampled_from(["", "", MEASURED]),
 )
 instants = st.one_of(st.none(), st.integers(-700, 700).map(after))
 known = st.sampled_from(HASHES)
@@ -295,6 +350,17 @@ records = st.builds(
     progress_available=st.integers(0, 5),
     retire_at=st.dictionaries(known, st.integers(-60, 60).map(after), max_size=3),
     intent=intents(),
+    analysis=st.dictionaries(
+        st.sampled_from(KINDS),
+        st.builds(
+            AnalysisState,
+            st.just("web-pre-1"),
+            st.just(NOW),
+            st.sampled_from([RUNNING, *FINAL]),
+            finished_at=st.just(NOW),
+        ),
+        max_size=2,
+    ),
     request=st.one_of(
         st.none(),
         st.builds(Request, st.sampled_from(["promote", "abort"]), known, st.just("me")),
@@ -469,6 +535,13 @@ def _breaks(revision_hash: str) -> Change:
     return change
 
 
+def _measures(verdicts: list[str]) -> Change:
+    def change(walk: Walk) -> None:
+        walk.verdicts = list(verdicts)
+
+    return change
+
+
 def _nothing_is_broken(walk: Walk) -> None:
     walk.broken.clear()
     walk.seen = settled(walk.seen)
@@ -508,6 +581,9 @@ changes = st.one_of(
     st.builds(_time_passes, st.sampled_from([1, 31, 61, 700])),
     st.builds(_breaks, released),
     st.just(_nothing_is_broken),
+    st.builds(
+        _measures, st.lists(st.sampled_from([*FINAL, RUNNING]), min_size=1, max_size=9)
+    ),
     st.just(_slices_lag),
     st.builds(_revision_changes, released, parameters=st.none()),
     st.builds(_revision_changes, released, autoscaled=st.booleans()),
