@@ -14,6 +14,7 @@ import typing as t
 
 from ._analysis.measurement import SecretMissing
 from ._analysis.parsing import secrets_of
+from ._analysis.registry import provider
 from ._analysis.templates import compose, read_documents
 from ._errors import BadInput, NotFound
 from ._parameters import canonical
@@ -70,6 +71,20 @@ class Asked:
             return self._api().get(f"{_ARGO}{scope}/{kind.lower()}s/{name}")
         except NotFound:
             return None
+
+
+def rights_needed(text: str, secrets: Secrets) -> dict[str, tuple[str, ...]]:
+    """What an analysis asks of the Kubernetes API: verbs by resource."""
+    composed = json.loads(text)
+    found: dict[str, tuple[str, ...]] = {}
+    for metric in composed["metrics"]:
+        for name, config in metric["provider"].items():
+            of_provider = getattr(provider(name), "rights", None)
+            found.update(of_provider(config) if of_provider is not None else {})
+    given = secrets.names_given()
+    if any("/".join(r) not in given for r in secrets_of(composed).values()):
+        found["secrets"] = ("get",)
+    return found
 
 
 def missing_secrets(text: str, secrets: Secrets, variable: str) -> list[str]:

@@ -95,10 +95,13 @@ class Preflight:
                 " name."
             )
 
-    def check_rights(self, adopts: bool) -> None:
+    def check_rights(
+        self, adopts: bool, more: t.Sequence[t.Mapping[str, tuple[str, ...]]] = ()
+    ) -> None:
         """Refuse a user who could begin a release and not end it.
 
         :param adopts: whether a plain Deployment is to be adopted first.
+        :param more: what else is needed: verbs by resource.
         """
         name = self._cluster.namespace
         review = {
@@ -115,8 +118,9 @@ class Preflight:
             return
         rules = status.get("resourceRules") or []
         missing = []
-        for resource, verbs in _RIGHTS.items():
-            wanted = (*verbs, *(_RIGHTS_TO_ADOPT.get(resource, ()) if adopts else ()))
+        for resource, wanted in _merged(
+            _RIGHTS, _RIGHTS_TO_ADOPT if adopts else {}, *more
+        ).items():
             lacking = [v for v in wanted if not _is_allowed(rules, resource, v)]
             if lacking:
                 missing.append(f"{', '.join(lacking)} on {resource.partition('.')[0]}")
@@ -253,6 +257,16 @@ class Preflight:
                 " lose its users; narrow the Service's selector, or give the definition"
                 " the name of the Deployment that runs it."
             )
+
+
+def _merged(*rights: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Verbs by resource, each once."""
+    merged: dict[str, tuple[str, ...]] = {}
+    for each in rights:
+        for resource, verbs in each.items():
+            known = merged.get(resource, ())
+            merged[resource] = tuple(dict.fromkeys((*known, *verbs)))
+    return merged
 
 
 def _is_allowed(rules: t.Sequence[Object], resource: str, verb: str) -> bool:

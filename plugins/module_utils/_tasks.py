@@ -55,6 +55,7 @@ Result = dict[str, t.Any]
 
 _GOES_ON = ("analysis", "pause", "promote", "scale_down")
 _HEED_SECONDS = 60.0
+_ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis")
 
 
 @dataclass(frozen=True)
@@ -380,9 +381,8 @@ def _with_analyses(task: Task, release: Release) -> Release:
 
     :raises BadInput: a line for each thing that is wrong with any of them.
     """
-    options = ("pre_promotion_analysis", "post_promotion_analysis")
     templates = task.params.get("analysis_templates")
-    if not (templates or any(task.params.get(o) for o in options)):
+    if not (templates or any(task.params.get(o) for o in _ANALYSES)):
         return release
     from ._asked_analysis import Asked
 
@@ -390,7 +390,7 @@ def _with_analyses(task: Task, release: Release) -> Release:
     problems: list[str] = []
     texts: dict[str, t.Any] = {}
     asked = Asked(templates, lambda: task.api, task.namespace, body)
-    for option in options:
+    for option in _ANALYSES:
         try:
             texts[option] = asked.text(task.params.get(option), option)
         except BadInput as error:
@@ -404,20 +404,26 @@ def _with_analyses(task: Task, release: Release) -> Release:
     return dataclasses.replace(release, parameters=parameters)
 
 
-def _check_secrets(task: Task, parameters: Parameters) -> None:
-    """Refuse an analysis that no secret is there for.
+def _check_what_analyses_need(
+    task: Task, parameters: Parameters, checks: Preflight, adopts: bool
+) -> None:
+    """Refuse a release for which a right or a secret is missing.
 
     :raises BadInput: a line for each that is missing.
     """
     if not parameters.has_analysis:
+        checks.check_rights(adopts)
         return
-    from ._asked_analysis import missing_secrets
+    from ._asked_analysis import missing_secrets, rights_needed
 
-    problems = []
-    for option in ("pre_promotion_analysis", "post_promotion_analysis"):
-        text = getattr(parameters, option)
-        if text:
-            problems += missing_secrets(text, task.secrets(), option)
+    secrets = task.secrets()
+    texts = {o: getattr(parameters, o) for o in _ANALYSES if getattr(parameters, o)}
+    checks.check_rights(adopts, [rights_needed(x, secrets) for x in texts.values()])
+    problems = [
+        problem
+        for option, text in texts.items()
+        for problem in missing_secrets(text, secrets, option)
+    ]
     if problems:
         raise BadInput("\n".join(problems))
 
@@ -474,8 +480,7 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         if active is not None or adoption.plain is not None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
-        checks.check_rights(adopts=found)
-        _check_secrets(task, release.parameters)
+        _check_what_analyses_need(task, release.parameters, checks, adopts=found)
         _try_creation(task, release)
     elif found:
         checks.check_rights(adopts=True)

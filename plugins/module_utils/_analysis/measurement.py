@@ -10,6 +10,8 @@ A provider is a module of :mod:`.providers` with
   it was written (placeholders may still stand in it); pure;
 - ``measure(request) -> Outcome``: one measurement; runs in a thread of its own;
 - ``seconds_allowed(config) -> float``: after so many seconds a call is cut off;
+- ``rights(config) -> dict``, only where it uses the Kubernetes API: the verbs that it
+  needs, by resource;
 - ``terminate(request)``, only where :class:`Unfinished` may be returned: end and
   clean up what the measurement has started.
 

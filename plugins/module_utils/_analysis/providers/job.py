@@ -78,6 +78,11 @@ def problems(config: t.Mapping[str, t.Any]) -> list[Problem]:
     return found + _template_problems(template)
 
 
+def rights(config: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
+    """What the user of the Kubernetes API needs for it, by resource."""
+    return {"jobs.batch": ("create", "get", "delete"), "pods": ("list",)}
+
+
 def seconds_allowed(config: t.Mapping[str, t.Any]) -> float:
     """For one look at the Job, not for its run."""
     return _API_SECONDS

@@ -61,6 +61,11 @@ def problems(config: t.Mapping[str, t.Any]) -> list[Problem]:
     ]
 
 
+def rights(config: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
+    """What the user of the Kubernetes API needs for it, by resource."""
+    return {"pods": ("list",), "events": ("list",)}
+
+
 def seconds_allowed(config: t.Mapping[str, t.Any]) -> float:
     """For two lists."""
     return _API_SECONDS

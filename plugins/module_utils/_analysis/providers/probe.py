@@ -88,6 +88,17 @@ def problems(config: Config) -> list[Problem]:
     ]
 
 
+def rights(config: Config) -> dict[str, tuple[str, ...]]:
+    """What the user of the Kubernetes API needs for it, by resource."""
+    if config.get("url"):
+        return {}
+    needed: dict[str, tuple[str, ...]] = {"services": ("list",)}
+    if config.get("via") != "direct":
+        verb = "create" if config.get("method") == "POST" else "get"
+        needed["services/proxy"] = (verb,)
+    return needed
+
+
 def _target_problems(config: Config) -> list[Problem]:
     found = [
         *url_problems(config.get("url"), "probe.url", required=False),
