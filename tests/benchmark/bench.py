@@ -21,11 +21,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import typing as t
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT / "tests" / "checks")]
+sys.path[:0] = [
+    str(ROOT / ".build" / "collections"),
+    *(str(ROOT / "tests" / folder) for folder in ("checks", "cluster")),
+]
 
 import environments  # noqa: E402
 from measure import Cost, Request, Wire, Witness, run  # noqa: E402
@@ -38,11 +42,20 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.manifests i
     deployment,
     service,
 )
+from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import (  # noqa: E402
+    HttpServer,
+    Received,
+    Reply,
+)
 
 CLUSTER = ROOT / "tests" / "cluster" / "cluster.py"
 HANDWRITTEN = pathlib.Path(__file__).with_name("handwritten.yml")
 REPLICAS = 3
 FORKS = 10
+MEASUREMENTS = 10
+INTERVAL_SECONDS = 1
+# Measurements that take no time: from the first to the last.
+IDEAL_SECONDS = (MEASUREMENTS - 1) * INTERVAL_SECONDS
 MEGABYTE = 1024 * 1024
 
 
@@ -108,8 +121,8 @@ class Bench:
         program = environment.bin / "ansible-playbook"
         return run([str(program), playbook, *arguments], variables)
 
-    def deploy(self, namespace: str, version: str) -> Cost:
-        variables = {"bluegreen_namespace": namespace, **release(version)}
+    def deploy(self, namespace: str, version: str, **given: t.Any) -> Cost:
+        variables = {"bluegreen_namespace": namespace, **release(version), **given}
         return self.play("cutover.bluegreen.deploy", "-e", f"@{self.file(variables)}")
 
     def noop(self, like: Cost, hosts: int = 1, *arguments: str) -> Cost:
@@ -144,11 +157,14 @@ class Bench:
             {"all": {"hosts": {n: {"bluegreen_namespace": n} for n in names}}}
         )
 
-    def fleet(self, inventory: str, version: str) -> Cost:
+    def fleet(
+        self, inventory: str, version: str, forks: int = FORKS, **given: t.Any
+    ) -> Cost:
+        variables = {"bluegreen_hosts": "all", **release(version), **given}
         return self.play(
             "cutover.bluegreen.deploy",
-            *("-i", inventory, "-f", str(FORKS)),
-            *("-e", f"@{self.file({'bluegreen_hosts': 'all', **release(version)})}"),
+            *("-i", inventory, "-f", str(forks)),
+            *("-e", f"@{self.file(variables)}"),
         )
 
 
@@ -161,6 +177,39 @@ def release(version: str) -> dict[str, t.Any]:
         "bluegreen_preview_service": service("web-preview", selector={"app": "web"}),
         "bluegreen_scale_down_delay_seconds": 0,
     }
+
+
+class Meter:
+    """A web server that every measurement is good by, and when it was asked."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.asked_at: list[float] = []
+        self._url = f"{server.url}/rate"
+        server.reply(self._answer, path="/rate")
+
+    def _answer(self, _request: Received) -> Reply:
+        self.asked_at.append(time.monotonic())
+        return Reply({"rate": 1})
+
+    def analysis(self) -> dict[str, t.Any]:
+        """Return the role's variables that measure a release by this server."""
+        metric = {
+            "name": "rate",
+            "interval": f"{INTERVAL_SECONDS}s",
+            "count": MEASUREMENTS,
+            "successCondition": "result >= 0.95",
+            "provider": {"web": {"url": self._url, "jsonPath": "{$.rate}"}},
+        }
+        template = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "AnalysisTemplate",
+            "metadata": {"name": "rate"},
+            "spec": {"metrics": [metric]},
+        }
+        return {
+            "bluegreen_analysis_templates": template,
+            "bluegreen_pre_promotion_analysis": "rate",
+        }
 
 
 def plain_version(namespace: str, version: str) -> dict[str, t.Any]:
@@ -209,6 +258,31 @@ def measure_update(bench: Bench) -> Update:
         to_slices=to_slices,
         again=again,
         again_requests=wire.requests(),
+    )
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """One update that was measured, and from the first measurement to the last."""
+
+    cost: Cost
+    requests: list[Request]
+    started: float
+    measured_seconds: float
+
+
+def measure_analysed(bench: Bench, meter: Meter) -> Analysed:
+    namespace = bench.namespace()
+    bench.deploy(namespace, "1")
+    wire = bench.wire()
+    meter.asked_at.clear()
+    cost = bench.deploy(namespace, "2", **meter.analysis())
+    requests = wire.requests()
+    return Analysed(
+        cost=cost,
+        requests=requests,
+        started=requests[0].at,
+        measured_seconds=meter.asked_at[-1] - meter.asked_at[0],
     )
 
 
@@ -273,6 +347,30 @@ def report_update(updates: list[Update], noops: list[Cost], hand: list[Cost]) ->
     )
 
 
+def report_analysed(analysed: list[Analysed], updates: list[Update]) -> None:
+    wall = median(a.cost.wall_seconds for a in analysed)
+    cpu = median(a.cost.cpu_seconds for a in analysed)
+    more_wall = wall - median(u.cost.wall_seconds for u in updates)
+    more_cpu = cpu - median(u.cost.cpu_seconds for u in updates)
+    requests = median(len(a.requests) for a in analysed)
+    more_requests = requests - median(len(u.requests) for u in updates)
+    written = median(writes(a.requests) for a in analysed)
+    more_written = written - median(writes(u.requests) for u in updates)
+    drift = median(a.measured_seconds for a in analysed) - IDEAL_SECONDS
+    show(
+        f"The same update, measured {MEASUREMENTS} times, every"
+        f" {INTERVAL_SECONDS} s: at best {IDEAL_SECONDS} s more",
+        Row("wall", wall, "s"),
+        Row("wall, beyond the update without it", more_wall, "s"),
+        Row("of it overhead", more_wall - IDEAL_SECONDS, "s"),
+        Row("of that between the first measurement and the last", 1000 * drift, "ms"),
+        Row("CPU, beyond the update without it", more_cpu, "s"),
+        Row("requests to the API server", requests, ""),
+        Row("beyond the update without it", more_requests, ""),
+        Row("of them writes", more_written, ""),
+    )
+
+
 def report_fleet(hosts: int, updates: list[Cost], noops: list[Cost]) -> None:
     wall = median(c.wall_seconds for c in updates)
     cpu = median(c.cpu_seconds for c in updates)
@@ -294,6 +392,26 @@ def report_fleet(hosts: int, updates: list[Cost], noops: list[Cost]) -> None:
         Row("as many hosts and no-op tasks, peak memory", noop_peak, "MB"),
         Row("wall, ratio to no-op tasks", wall / noop_wall, "x", 3),
         Row("CPU, ratio to no-op tasks", cpu / noop_cpu, "x"),
+    )
+
+
+def report_analysed_fleet(hosts: int, plain: list[Cost], analysed: list[Cost]) -> None:
+    wall, plain_wall = (median(c.wall_seconds for c in x) for x in (analysed, plain))
+    cpu, plain_cpu = (median(c.cpu_seconds for c in x) for x in (analysed, plain))
+    peaks = (median(c.peak_bytes for c in x) for x in (analysed, plain))
+    peak, plain_peak = (each / MEGABYTE for each in peaks)
+    overhead = wall - plain_wall - IDEAL_SECONDS
+    show(
+        f"{hosts} rollouts that are all measured at once, forks {hosts},"
+        f" medians of {len(analysed)}",
+        Row("wall", wall, "s"),
+        Row("CPU", cpu, "s"),
+        Row("peak memory (resident, summed over the processes)", peak, "MB"),
+        Row("the same without an analysis, wall", plain_wall, "s"),
+        Row("the same without an analysis, CPU", plain_cpu, "s"),
+        Row("the same without an analysis, peak memory", plain_peak, "MB"),
+        Row(f"wall, beyond that and the best ({IDEAL_SECONDS} s)", overhead, "s"),
+        Row("CPU, per rollout beyond that", 1000 * (cpu - plain_cpu) / hosts, "ms"),
     )
 
 
@@ -329,7 +447,9 @@ def main(quick: bool, profile: bool) -> None:
     environments.ensure(environments.ENVIRONMENTS["bench"])
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
-            measure(Bench(cluster_up(), pathlib.Path(folder)), quick, profile)
+            with HttpServer() as server:
+                bench = Bench(cluster_up(), pathlib.Path(folder))
+                measure(bench, Meter(server), quick, profile)
         finally:
             subprocess.run(
                 [sys.executable, CLUSTER, "down", "--name=bench"], check=True
@@ -345,10 +465,20 @@ def cluster_up() -> pathlib.Path:
     return pathlib.Path(printed.stdout.splitlines()[-1])
 
 
-def measure(bench: Bench, quick: bool, profile: bool) -> None:
+def measure(bench: Bench, meter: Meter, quick: bool, profile: bool) -> None:
     times, hosts, fleets = (1, 10, 1) if quick else (5, 50, 3)
     say("warming up")
     bench.noop(measure_update(bench).cost)
+    updates = measure_updates(bench, times, profile)
+    measure_analyses(bench, meter, updates, profile)
+    say(f"{hosts} rollouts: the first version of each")
+    inventory = bench.inventory(hosts)
+    bench.fleet(inventory, "1")
+    measure_fleets(bench, inventory, hosts, fleets)
+    measure_analysed_fleets(bench, meter, inventory, hosts, fleets)
+
+
+def measure_updates(bench: Bench, times: int, profile: bool) -> list[Update]:
     updates, noops, hand = [], [], []
     for number in range(1, times + 1):
         say(f"one update: run {number} of {times}")
@@ -361,9 +491,24 @@ def measure(bench: Bench, quick: bool, profile: bool) -> None:
         show_requests("Requests of an update", last.requests, last.started)
         again = last.again_requests
         show_requests("Requests of a run without a change", again, again[0].at)
-    say(f"{hosts} rollouts: the first version of each")
-    inventory = bench.inventory(hosts)
-    bench.fleet(inventory, "1")
+    return updates
+
+
+def measure_analyses(
+    bench: Bench, meter: Meter, updates: list[Update], profile: bool
+) -> None:
+    analysed = []
+    for number in range(1, len(updates) + 1):
+        say(f"one update that is measured: run {number} of {len(updates)}")
+        analysed.append(measure_analysed(bench, meter))
+    report_analysed(analysed, updates)
+    if profile:
+        last = analysed[-1]
+        title = "Requests of an update that is measured"
+        show_requests(title, last.requests, last.started)
+
+
+def measure_fleets(bench: Bench, inventory: str, hosts: int, fleets: int) -> None:
     many, many_noops = [], []
     for number in range(1, fleets + 1):
         say(f"{hosts} rollouts: run {number} of {fleets}")
@@ -371,6 +516,18 @@ def measure(bench: Bench, quick: bool, profile: bool) -> None:
         same = ("-i", inventory, "-f", str(FORKS))
         many_noops.append(bench.noop(many[-1], hosts, *same))
     report_fleet(hosts, many, many_noops)
+
+
+def measure_analysed_fleets(
+    bench: Bench, meter: Meter, inventory: str, hosts: int, fleets: int
+) -> None:
+    plain, analysed = [], []
+    for number in range(1, fleets + 1):
+        say(f"{hosts} rollouts that are measured: run {number} of {fleets}")
+        plain.append(bench.fleet(inventory, f"plain-{number}", hosts))
+        version = f"analysed-{number}"
+        analysed.append(bench.fleet(inventory, version, hosts, **meter.analysis()))
+    report_analysed_fleet(hosts, plain, analysed)
 
 
 if __name__ == "__main__":

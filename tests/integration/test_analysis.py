@@ -10,13 +10,21 @@ are real have test modules of their own.
 
 from __future__ import annotations
 
-import itertools
 import json
 import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.cutover.bluegreen.tests.integration.support.analysis import (
+    POST,
+    PRE,
+    Meter,
+    as_file,
+    state_of,
+    users_came_back,
+    users_never_saw_it,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
     resource_path,
 )
@@ -39,55 +47,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.watcher imp
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.wire import Wire
 from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import (
-    Hang,
     HttpServer,
 )
 
-PRE, POST = "pre_promotion_analysis", "post_promotion_analysis"
-KINDS = {PRE: "pre-promotion", POST: "post-promotion"}
 SECRET = "hunter2-hunter2"
-
-
-class Meter:
-    """What a metric reads: one number, which the test sets."""
-
-    def __init__(self, server: HttpServer) -> None:
-        self._server = server
-        self.url = f"{server.url}/rate"
-        self.reads(1.0)
-
-    def reads(self, value: object) -> None:
-        self._server.reply({"rate": value}, path="/rate")
-
-    def breaks(self) -> None:
-        self._server.reply("out of order", status=500, path="/rate")
-
-    def hangs(self) -> None:
-        self._server.reply(Hang(), path="/rate")
-
-    @property
-    def count(self) -> int:
-        return len(self._server.requests)
-
-    def template(self, **metric: t.Any) -> dict[str, t.Any]:
-        """An AnalysisTemplate as Argo Rollouts has it, with what is given changed."""
-        complete = {
-            "name": "rate",
-            "interval": "200ms",
-            "count": 3,
-            "successCondition": "result >= 0.95",
-            "failureCondition": "result < 0.5",
-            "provider": {
-                "web": {"url": self.url, "jsonPath": "{$.rate}", "timeoutSeconds": 1}
-            },
-            **metric,
-        }
-        return {
-            "apiVersion": "argoproj.io/v1alpha1",
-            "kind": "AnalysisTemplate",
-            "metadata": {"name": "rate"},
-            "spec": {"metrics": [{k: v for k, v in complete.items() if v is not None}]},
-        }
 
 
 @pytest.fixture
@@ -98,26 +61,6 @@ def meter() -> t.Iterator[Meter]:
 
 def measured_by(meter: Meter, kind: str, **metric: t.Any) -> dict[str, t.Any]:
     return {"analysis_templates": meter.template(**metric), kind: "rate"}
-
-
-def state_of(release: Release, kind: str) -> dict[str, t.Any]:
-    return t.cast("dict[str, t.Any]", release.details()["analysis"][KINDS[kind]])
-
-
-def users_never_saw_it(release: Release, seen: Watcher) -> None:
-    """Invariants 1 and 2, before a promotion."""
-    assert seen.revisions_seen(ACTIVE) == [release.hash_of(1)]
-    seen.assert_never_below(ACTIVE, 2)
-
-
-def users_came_back(release: Release, seen: Watcher, new: int = 2) -> None:
-    """Invariants 1 to 3, after one."""
-    old, newer = release.hash_of(1), release.hash_of(new)
-    served = [seen.revisions_of(moment) for moment in seen.moments(ACTIVE)]
-    turns = [found for found, _same in itertools.groupby(filter(None, served))]
-    assert turns == [{old}, {newer}, {old}]
-    seen.assert_never_below(ACTIVE, 2)
-    seen.assert_never_mixed(ACTIVE)
 
 
 # -- passing ---------------------------------------------------------------------------
@@ -419,13 +362,6 @@ def with_token(meter: Meter) -> dict[str, t.Any]:
     source = {"secretKeyRef": {"name": "meter", "key": "token"}}
     template["spec"]["args"] = [{"name": "token", "valueFrom": source}]
     return template
-
-
-def as_file(tmp_path: pathlib.Path, template: t.Mapping[str, t.Any]) -> str:
-    """Files are read as they are: no templating touches the placeholders."""
-    file = tmp_path / "template.yml"
-    file.write_text(json.dumps(template))
-    return str(file)
 
 
 def kept_of(release: Release) -> str:

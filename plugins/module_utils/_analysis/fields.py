@@ -17,6 +17,7 @@ import typing as t
 from dataclasses import dataclass
 
 from . import http
+from .durations import seconds_of
 from .measurement import MeasurementError, Problem
 from .shapes import did_you_mean, shown
 
@@ -24,6 +25,7 @@ Config: t.TypeAlias = "t.Mapping[str, t.Any]"
 
 _PLACEHOLDER = re.compile(r"\{\{\s*args\.")
 _LONGEST_TIMEOUT = 600.0
+WINDOW_SECONDS = 300.0
 _SLACK = 5.0
 
 
@@ -347,3 +349,24 @@ def authentication_headers(config: Config, given: Connection) -> dict[str, str]:
         )
         return http.bearer(token)
     return {}
+
+
+def window_problems(value: object, at: str) -> list[Problem]:
+    """Unless it is a duration such as ``5m`` that is longer than nothing, or absent."""
+    if value is None or holds_placeholder(value) or _duration(value):
+        return []
+    found = shown(repr(value)) if isinstance(value, (str, int, float)) else kind(value)
+    text = f"{found} was found, expected is a duration such as 30s, 5m or 1h30m"
+    return [Problem(at, text)]
+
+
+def window(value: object, default: float = WINDOW_SECONDS) -> float:
+    """The seconds of a duration without problems; the default where it is absent."""
+    return _duration(value) or default
+
+
+def _duration(value: object) -> float:
+    try:
+        return seconds_of(value)
+    except ValueError:
+        return 0.0

@@ -13,7 +13,7 @@ import re
 import typing as t
 from datetime import datetime, timedelta, timezone
 
-from .parsing import seconds_of
+from .durations import seconds_of
 
 _LONGEST = 500
 _TERM = re.compile(

@@ -24,6 +24,7 @@ from .arguments import (
     read_arguments,
     unknown_placeholders,
 )
+from .durations import seconds_of
 from .measurement import MeasurementError
 from .shapes import did_you_mean, list_at, plain, shown, unknown_fields
 from .spec import (
@@ -55,40 +56,7 @@ METRIC_FIELDS = (
     "provider",
 )
 
-_UNITS = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "\u00b5s": 1e-6,
-    "\u03bcs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
-}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)")
-# As Go's: 64 bits of nanoseconds.
-_LONGEST = 2**63 / 1e9
-_MAX_DURATION_TEXT = 100
 _MAX_NUMBER = 2**31 - 1
-
-
-def seconds_of(text: object) -> float:
-    """A duration such as ``1h30m``, ``500ms`` or ``10s``, in seconds.
-
-    :raises ValueError: it is none, or is negative or too long.
-    """
-    if not isinstance(text, str):
-        raise ValueError(text)
-    if text == "0":
-        return 0.0
-    end = 0
-    total = 0.0
-    while len(text) <= _MAX_DURATION_TEXT and (part := _PART.match(text, end)):
-        total += float(part.group(1)) * _UNITS[part.group(2)]
-        end = part.end()
-    if not end or end < len(text) or total > _LONGEST:
-        raise ValueError(text)
-    return total
 
 
 def parse(composed: object, values: t.Mapping[str, str], gate: bool = True) -> Spec:

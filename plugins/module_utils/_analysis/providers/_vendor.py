@@ -15,7 +15,6 @@ import typing as t
 
 from ..fields import (
     Connection,
-    holds_placeholder,
     kind,
     mapping_problems,
     text_problems,
@@ -23,11 +22,9 @@ from ..fields import (
 )
 from ..http import Answer, shown
 from ..measurement import MeasurementError, Place, Problem, SecretMissing
-from ..parsing import seconds_of
 
 # Every block of a vendor may hold these; ``fields.connection`` reads them.
 CONNECTION_FIELDS = ("headers", "timeoutSeconds", "insecure", "caCert")
-WINDOW_SECONDS = 300.0
 # What is written as text where JSON has no number for it.
 _UNUSUAL_NUMBERS = {
     "nan": math.nan,
@@ -37,27 +34,6 @@ _UNUSUAL_NUMBERS = {
     "-inf": -math.inf,
     "-infinity": -math.inf,
 }
-
-
-def window_problems(value: object, at: str) -> list[Problem]:
-    """Unless it is a duration such as ``5m`` that is longer than nothing, or absent."""
-    if value is None or holds_placeholder(value) or _duration(value):
-        return []
-    found = shown(repr(value)) if isinstance(value, (str, int, float)) else kind(value)
-    text = f"{found} was found, expected is a duration such as 30s, 5m or 1h30m"
-    return [Problem(at, text)]
-
-
-def window(value: object, default: float = WINDOW_SECONDS) -> float:
-    """The seconds of a duration without problems; the default where it is absent."""
-    return _duration(value) or default
-
-
-def _duration(value: object) -> float:
-    try:
-        return seconds_of(value)
-    except ValueError:
-        return 0.0
 
 
 def secret_ref_problems(

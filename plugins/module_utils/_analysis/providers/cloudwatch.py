@@ -18,6 +18,7 @@ import typing as t
 from datetime import datetime, timedelta, timezone
 
 from ... import _deps
+from .. import fields
 from ..fields import (
     Connection,
     connection,
@@ -54,7 +55,7 @@ def problems(config: t.Mapping[str, t.Any]) -> list[Problem]:
     """What is wrong with the block as it was written."""
     return [
         *unknown_problems(config, _FIELDS, _AT),
-        *_vendor.window_problems(config.get("interval"), f"{_AT}.interval"),
+        *fields.window_problems(config.get("interval"), f"{_AT}.interval"),
         *text_problems(config.get("region"), f"{_AT}.region", required=False),
         *url_problems(config.get("endpointUrl"), f"{_AT}.endpointUrl", required=False),
         *_vendor.secret_ref_problems(config.get("secretRef"), f"{_AT}.secretRef"),
@@ -79,7 +80,7 @@ def measure(request: Request) -> Outcome:
         )
     credentials = _Credentials.of(request)
     end = request.place.now()
-    window = timedelta(seconds=_vendor.window(config.get("interval")))
+    window = timedelta(seconds=fields.window(config.get("interval")))
     asked = {
         "MetricDataQueries": [_converted(q) for q in config["metricDataQueries"]],
         "StartTime": end - window,

@@ -13,6 +13,7 @@ import json
 import typing as t
 from urllib.parse import urlencode
 
+from .. import fields
 from ..fields import (
     Connection,
     connection,
@@ -54,8 +55,8 @@ def problems(config: t.Mapping[str, t.Any]) -> list[Problem]:
         *_choice_problems(config, "apiVersion", ("v1", "v2")),
         *_choice_problems(config, "aggregator", AGGREGATORS),
         *url_problems(config.get("address"), f"{_AT}.address", required=False),
-        *_vendor.window_problems(config.get("interval"), f"{_AT}.interval"),
-        *_vendor.window_problems(config.get("requestTimeout"), f"{_AT}.requestTimeout"),
+        *fields.window_problems(config.get("interval"), f"{_AT}.interval"),
+        *fields.window_problems(config.get("requestTimeout"), f"{_AT}.requestTimeout"),
         *_vendor.secret_ref_problems(
             config.get("secretRef"), f"{_AT}.secretRef", ("name", "namespaced")
         ),
@@ -74,7 +75,7 @@ def measure(request: Request) -> Outcome:
     refuse(problems(config))
     keys = _Keys.of(config, request.place)
     end = int(request.place.now().timestamp())
-    start = end - int(_vendor.window(config.get("interval")))
+    start = end - int(fields.window(config.get("interval")))
     if config.get("apiVersion") == "v2":
         return _measure_v2(config, keys, start, end)
     return _measure_v1(config, keys, start, end)
@@ -106,7 +107,7 @@ class _Keys(t.NamedTuple):
 
 
 def _connection(config: t.Mapping[str, t.Any]) -> Connection:
-    timeout = _vendor.window(config.get("requestTimeout"), TIMEOUT_SECONDS)
+    timeout = fields.window(config.get("requestTimeout"), TIMEOUT_SECONDS)
     return connection(config, timeout)
 
 

@@ -14,6 +14,7 @@ import typing as t
 from datetime import datetime, timedelta, timezone
 from urllib.parse import quote, urlencode
 
+from .. import fields
 from ..fields import (
     Connection,
     connection,
@@ -74,7 +75,7 @@ def problems(config: t.Mapping[str, t.Any]) -> list[Problem]:
             )
         ),
         *_threshold_problems(config),
-        *_vendor.window_problems(config.get("interval"), f"{_AT}.interval"),
+        *fields.window_problems(config.get("interval"), f"{_AT}.interval"),
         *_scopes_problems(config),
         *connection_problems(config, _AT),
     ]
@@ -182,7 +183,7 @@ def _scope(
     config: t.Mapping[str, t.Any], scope: t.Mapping[str, t.Any], now: datetime
 ) -> dict[str, t.Any]:
     end = now.astimezone(timezone.utc)
-    start = end - timedelta(seconds=_vendor.window(config.get("interval")))
+    start = end - timedelta(seconds=fields.window(config.get("interval")))
     return {
         "scope": scope["scope"],
         # Kayenta has renamed it.

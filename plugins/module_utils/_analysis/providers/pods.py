@@ -25,6 +25,8 @@ from ..fields import (
     seconds_problems,
     text_problems,
     unknown_problems,
+    window,
+    window_problems,
 )
 from ..http import shown
 from ..measurement import MeasurementError, Outcome, Place, Problem, Request, Value
@@ -37,7 +39,6 @@ from ..objects import (
     path,
     waiting_reason,
 )
-from ._vendor import window, window_problems
 
 STARTUP_SECONDS = 60.0
 WINDOW_SECONDS = 300.0

@@ -32,11 +32,12 @@ from ..fields import (
     text_problems,
     unknown_problems,
     url_problems,
+    window,
+    window_problems,
 )
 from ..http import send, shown, shown_url
 from ..measurement import MeasurementError, Outcome, Place, Problem, Request, Value
 from ..objects import Object, asking, items, path
-from ._vendor import window, window_problems
 
 MOST_PER_SECOND = 50.0
 MOST_SECONDS = 300.0

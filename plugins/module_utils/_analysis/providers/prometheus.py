@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .. import fields, http, sigv4
+from ..durations import seconds_of
 from ..instants import instant
 from ..measurement import MeasurementError, Place, Problem, Request, Value
-from ..parsing import seconds_of
 from ..shapes import shown
 
 TIMEOUT = 30.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 from datetime import datetime, timedelta, timezone
 
+from .. import fields
 from ..fields import (
     Connection,
     connection,
@@ -35,7 +36,7 @@ def problems(config: t.Mapping[str, t.Any]) -> list[Problem]:
         *unknown_problems(config, _FIELDS, _AT),
         *url_problems(config.get("address"), f"{_AT}.address"),
         *text_problems(config.get("query"), f"{_AT}.query"),
-        *_vendor.window_problems(config.get("interval"), f"{_AT}.interval"),
+        *fields.window_problems(config.get("interval"), f"{_AT}.interval"),
         *connection_problems(config, _AT),
     ]
 
@@ -48,7 +49,7 @@ def measure(request: Request) -> Outcome:
     config = request.config
     refuse(problems(config))
     end = request.place.now().astimezone(timezone.utc)
-    start = end - timedelta(seconds=_vendor.window(config.get("interval")))
+    start = end - timedelta(seconds=fields.window(config.get("interval")))
     duration = {"start": _minute(start), "end": _minute(end), "step": "MINUTE"}
     _answer, data = _vendor.graphql(
         _connection(config),

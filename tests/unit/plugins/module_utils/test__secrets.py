@@ -68,7 +68,9 @@ def test_what_the_release_was_started_with_is_asked_for_again() -> None:
     held = secrets({"web": {"token": "x"}, "vendor": {"key": "y"}})
     assert held.names_given() == ("vendor/key", "web/token")
     held.require(["web/token"], "analysis_secrets")
-    with pytest.raises(BadInput, match=r"^analysis_secrets: datadog/api-key was given .*shut"):
+    with pytest.raises(
+        BadInput, match=r"^analysis_secrets: datadog/api-key was given .*shut"
+    ):
         held.require(["datadog/api-key", "web/token"], "analysis_secrets")
 
 

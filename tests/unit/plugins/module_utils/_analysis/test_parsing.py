@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis import (
+    durations,
     parsing,
     registry,
 )
@@ -66,7 +67,7 @@ def problems(
     ],
 )
 def test_a_duration_is_read_as_go_reads_it(text: str, seconds: float) -> None:
-    assert parsing.seconds_of(text) == pytest.approx(seconds)
+    assert durations.seconds_of(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +77,7 @@ def test_a_duration_is_read_as_go_reads_it(text: str, seconds: float) -> None:
 )
 def test_what_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(ValueError):
-        parsing.seconds_of(text)
+        durations.seconds_of(text)
 
 
 # -- one metric ------------------------------------------------------------------------

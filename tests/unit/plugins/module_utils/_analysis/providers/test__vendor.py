@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis import http
+from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis import (
+    fields,
+    http,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.measurement import (  # noqa: E501 - a name
     MeasurementError,
     SecretMissing,
@@ -37,13 +40,13 @@ documents = st.recursive(
     [(None, 300), ("5m", 300), ("1h30m", 5400), ("500ms", 0.5), ("1.5h", 5400)],
 )
 def test_a_window_in_seconds(value: object, seconds: float) -> None:
-    assert _vendor.window_problems(value, "interval") == []
-    assert _vendor.window(value) == seconds
+    assert fields.window_problems(value, "interval") == []
+    assert fields.window(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["", "0s", "5", "-5m", "5 m", "m5", 5, True, [], {}])
 def test_what_is_no_window(value: object) -> None:
-    (problem,) = _vendor.window_problems(value, "interval")
+    (problem,) = fields.window_problems(value, "interval")
     assert problem.field == "interval"
     assert "expected is a duration such as" in problem.text
 
