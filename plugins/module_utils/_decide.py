@@ -974,21 +974,39 @@ def _verify(view: View) -> Step | None:
     step = _direct_preview(view, target)
     if step is not None:
         return step
-    if view.in_flight and view.must_be_confirmed and record.stage != PROMOTED:
-        return _promoted(view, target)
+    if record.stage != PROMOTED and view.must_be_confirmed:
+        back = view.stable if view.in_flight else _way_back_without_record(view)
+        if back is not None:
+            return _promoted(view, target, back)
     return _verified(view, target)
 
 
-def _promoted(view: View, target: Revision) -> Note:
+def _way_back_without_record(view: View) -> Revision | None:
+    """The revision before the target, while it runs: nothing tells any more whether
+    the target was confirmed, so it is measured again.
+    """
+    if view.seen.record_exists:
+        return None
+    running = [
+        r
+        for r in view.seen.revisions
+        if r.hash != view.target_hash and r.replicas > 0 and not r.aborted
+    ]
+    return max(running, key=lambda r: r.number, default=None)
+
+
+def _promoted(view: View, target: Revision, back: Revision) -> Note:
     """The cutover was seen; whether it was right is measured now."""
     say = f"{describe(target)} is active; the post-promotion analysis is to confirm it"
     return view.note(
         say,
         (_switched(view, target),),
+        revision=target.hash,
         stage=PROMOTED,
         phase=PROGRESSING,
         message=f"revision {target.number} serves all users and is to be confirmed",
         active=target.hash,
+        stable=back.hash,
         # What opened the gate before the promotion accepts nothing after it.
         approved=False,
         intent={},

@@ -21,6 +21,8 @@ import typing as t
 
 import pytest
 
+from .waiting import ends_with_us
+
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ENVIRONMENTS = ROOT / "tests" / "checks" / "environments.py"
 SERVER = ROOT / ".build" / "moto" / "bin" / "moto_server"
@@ -51,7 +53,7 @@ def running() -> t.Iterator[str]:
     """
     make_environment()
     with subprocess.Popen(
-        [str(SERVER), "--host", "127.0.0.1", "--port", "0"],
+        ends_with_us([str(SERVER), "--host", "127.0.0.1", "--port", "0"]),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         # Its address comes here, then a line a request: a pipe holds a thousand.

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import pytest
 from cluster import free_port, locked, user_folder
 
-from .waiting import eventually
+from .waiting import ends_with_us, eventually
 
 _PACKAGE = "prometheus"
 _CONFIGURATION = """\
@@ -117,7 +117,9 @@ def running(scraped: str, folder: pathlib.Path) -> t.Iterator[Prometheus]:
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
+        process = subprocess.Popen(
+            ends_with_us(command), stdout=output, stderr=output, cwd=folder
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: _ready(url, process, log), 60, "Prometheus is ready")

@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waiting for real state."""
+"""Waiting for real state, and programs that wait for us."""
 
 from __future__ import annotations
 
+import shutil
 import time
 import typing as t
 
@@ -28,3 +29,9 @@ def eventually(predicate: t.Callable[[], T], timeout: float = 30, what: str = ""
                 f"{what or 'the condition'}: not within {timeout} s; last: {value!r}"
             )
         time.sleep(0.02)
+
+
+def ends_with_us(command: list[str]) -> list[str]:
+    """The command of a program that a killed test session does not leave behind."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", *command] if setpriv else command

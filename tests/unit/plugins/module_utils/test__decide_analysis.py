@@ -366,6 +366,20 @@ def test_the_counts_go_on_after_a_kill() -> None:
     assert world.kinds().count("Measure") == 4
 
 
+def test_a_lost_record_confirms_nothing() -> None:
+    """Invariant 6: what the record alone knew is measured again."""
+    world = at_rest()
+    world.verdicts = [SUCCESSFUL]
+    world.run(deploy(POST, goal=PROMOTED))
+    assert world.seen.record.stage == PROMOTED
+    world.act(
+        lambda seen: dataclasses.replace(seen, record=Record(), record_exists=False)
+    )
+    world.verdicts = [FAILED]
+    world.run(deploy(POST))
+    assert cutovers(world) == [V2, V1]
+
+
 # -- what ends an analysis from outside ------------------------------------------------
 
 

@@ -14,6 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state import (
+    KINDS,
+    RUNNING,
+    SUCCESSFUL,
+    AnalysisState,
+    Measurement,
+    MetricState,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._record import (
     MAX_BYTES,
     Record,
@@ -54,6 +62,26 @@ instants = st.none() | st.integers(-10_000, 10_000).map(after)
         progress_at=instants,
         retire_at=st.dictionaries(texts, st.integers(0, 99).map(after), max_size=3),
         intent=st.dictionaries(texts, texts, max_size=2),
+        analysis=st.dictionaries(
+            st.sampled_from(KINDS),
+            st.builds(
+                AnalysisState,
+                st.text(min_size=1, max_size=20),
+                st.integers(0, 99).map(after),
+                message=texts,
+                metrics=st.dictionaries(
+                    texts,
+                    st.builds(
+                        MetricState,
+                        message=texts,
+                        started=st.integers(0, 9),
+                        failed=st.integers(0, 9),
+                    ),
+                    max_size=2,
+                ),
+            ),
+            max_size=2,
+        ),
         request=st.none()
         | st.builds(Request, st.sampled_from(["promote", "abort"]), texts, texts),
         timeline=st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
@@ -89,6 +117,22 @@ def test_the_oldest_lines_go_when_it_grows_too_large() -> None:
     assert len(data["details"].encode()) <= MAX_BYTES
     kept = Record.from_data(data).timeline
     assert kept and kept == lines[-len(kept) :]
+
+
+def test_measurements_go_when_it_grows_too_large_and_counts_stay() -> None:
+    taken = Measurement(SUCCESSFUL, NOW, NOW, "x" * 250, "y" * 500)
+    going_on = Measurement(RUNNING, NOW, metadata={"job": "z"}, resume_at=NOW)
+    metrics = {
+        str(i): MetricState(successful=40, measurements=(taken,) * 39 + (going_on,))
+        for i in range(20)
+    }
+    state = AnalysisState("web-pre-1", NOW, metrics=metrics)
+    data = Record(V1, analysis={"pre-promotion": state}).to_data()
+    assert len(data["details"].encode()) <= MAX_BYTES
+    kept = Record.from_data(data).analysis["pre-promotion"]
+    for metric in kept.metrics.values():
+        assert metric.successful == 40
+        assert metric.unfinished == going_on
 
 
 def test_timeline_and_history_are_bounded() -> None:
