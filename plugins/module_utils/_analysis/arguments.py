@@ -213,7 +213,7 @@ def placeholders_in(value: object) -> list[str]:
     found: list[str] = []
     for text in _texts_in(value):
         found += [inside.strip() for inside in _PLACEHOLDER.findall(text)]
-        _, opened, rest = _PLACEHOLDER.sub("", text).partition("{{")
+        _before, opened, rest = _PLACEHOLDER.sub("", text).partition("{{")
         if opened:
             found.append(rest.strip())
     return found

@@ -112,7 +112,7 @@ def number(value: t.Any, wanted_by: str) -> int | float:
     :raises Fault: it is no number.
     """
     # The common case first: this runs a million times for a million values.
-    if type(value) is float:
+    if isinstance(value, float):
         return value
     if kind_of(value) != NUMBER:
         raise Fault(
@@ -255,7 +255,7 @@ def ordered(operator: str, left: t.Any, right: t.Any) -> bool:
     :raises Fault: they are something else.
     """
     # The common case first: this runs a million times for a million values.
-    if type(left) is float and type(right) is float:
+    if isinstance(left, float) and isinstance(right, float):
         return _ORDERS[operator](left, right)
     kind = kind_of(left)
     if kind != kind_of(right) or kind not in (NUMBER, STRING):

@@ -466,5 +466,5 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, _deps.jmespath.exceptions.JMESPathTypeError):
         expected = " or ".join(error.expected_types)
         return f"{error.function_name}() takes {expected}, and got {error.actual_type}"
-    first = str(error).split("\n")[0].strip(" .:")
+    first = str(error).partition("\n")[0].strip(" .:")
     return first if len(first) <= 200 else f"{first[:197]}..."

@@ -122,7 +122,7 @@ def _read(
         ]
     arguments = _arguments(whole, problems)
     raw_metrics = _raw_metrics(whole, problems)
-    names = list(dict.fromkeys(raw["name"] for raw, _ in raw_metrics))
+    names = list(dict.fromkeys(raw["name"] for raw, _name in raw_metrics))
     dry = _rules(whole, "dryRun", ("metricName",), names, problems)
     kept = _rules(
         whole, "measurementRetention", ("metricName", "limit"), names, problems

@@ -310,9 +310,9 @@ class _Program:
             following = loop
         else:
             end = following
-            for _ in range(repeat.most - repeat.least):
+            for _time in range(repeat.most - repeat.least):
                 following = self._state(None, (self.add(repeat.part, following), end))
-        for _ in range(repeat.least):
+        for _time in range(repeat.least):
             following = self.add(repeat.part, following)
         return following
 

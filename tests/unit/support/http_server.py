@@ -22,9 +22,6 @@ import typing as t
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-# A port on which nobody listens, for those who are to find nobody there.
-from cluster import free_port as free_port
-
 
 @dataclass(frozen=True)
 class Received:

@@ -538,7 +538,7 @@ def _direct(config: Config, url: str) -> _Target:
                 accept_any_status=True,
             )
         except MeasurementError as error:
-            raise _Unanswered(str(error)) from error
+            raise _Unanswered(str(error)) from None
         return answer.status, f"{what} answered {answer.status}"
 
     return _Target(what, once)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from cluster import free_port
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._api import (
     Api,
@@ -28,7 +29,6 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import
     Drip,
     Hang,
     HttpServer,
-    free_port,
 )
 
 PATH = "/api/v1/namespaces/shop/services/http:web:80/proxy/health"

@@ -36,7 +36,7 @@ def test_the_page_has_examples() -> None:
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_an_example_gives_what_stands_behind_it(line: str) -> None:
     _condition, comment = line.split(" // ")
-    result, _, outcome = comment.rpartition(": ")
+    result, _colon, outcome = comment.rpartition(": ")
     # With its comment: it is part of the language.
     judged = expression.parse(line).judge(json.loads(result))
     assert json.dumps(judged) == outcome

@@ -521,7 +521,7 @@ def test_nesting_up_to_the_limit_is_judged(
 
 def deep(levels: int) -> t.Any:
     value: t.Any = 1
-    for _ in range(levels):
+    for _level in range(levels):
         value = {"a": value}
     return value
 
@@ -599,7 +599,7 @@ def test_a_pattern_on_an_endless_text_is_refused() -> None:
 def test_a_result_that_is_nested_without_end_is_compared() -> None:
     def nested(leaf: int) -> t.Any:
         value: t.Any = leaf
-        for _ in range(100_000):
+        for _level in range(100_000):
             value = [value]
         return value
 

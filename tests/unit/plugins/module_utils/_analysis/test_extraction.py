@@ -35,7 +35,8 @@ RESPONSE: dict[str, t.Any] = {
 }
 
 
-def refusal(path: str, document: t.Any = RESPONSE) -> str:
+def refusal(path: str, *documents: t.Any) -> str:
+    (document,) = documents or (RESPONSE,)
     with pytest.raises(MeasurementError) as caught:
         by_json_path(document, path)
     message = str(caught.value)
@@ -200,7 +201,7 @@ def test_a_wrong_path_says_where(path: str, problem: str) -> None:
 
 def test_a_path_that_multiplies_is_refused() -> None:
     nested: t.Any = 1
-    for _ in range(9):
+    for _level in range(9):
         nested = [nested]
     assert "more than 5,000,000 values pass [0,0,0,0,0,0]" in refusal(
         "$" + "[0,0,0,0,0,0]" * 9, nested
@@ -219,7 +220,7 @@ def test_a_document_that_is_no_json_is_refused() -> None:
 
 def test_a_document_that_is_nested_without_end_is_searched() -> None:
     document: t.Any = {"leaf": 7}
-    for _ in range(100_000):
+    for _level in range(100_000):
         document = [document]
     assert by_json_path(document, "{$..leaf}") == 7
 

@@ -120,7 +120,7 @@ def names(composed: dict[str, t.Any] | None) -> list[str]:
 def test_templates_of_argo_rollouts_are_taken_as_they_are(
     file: str, asked: object, metrics: list[str]
 ) -> None:
-    text = (FOLDER / f"{file}.yml").read_text(encoding="utf-8")
+    text = (FOLDER / f"{file}.manifests").read_text(encoding="utf-8")
     fields = {"metadata": {"labels": {"zone": "north"}}}
     composed = compose(asked, text, fields=fields)
     assert names(composed) == metrics
@@ -133,7 +133,7 @@ def test_templates_of_argo_rollouts_are_taken_as_they_are(
 
 
 def test_an_endless_template_cannot_hold_a_gate() -> None:
-    text = (FOLDER / "endless_job.yml").read_text(encoding="utf-8")
+    text = (FOLDER / "endless_job.manifests").read_text(encoding="utf-8")
     assert names(compose("coin", text, gate=False)) == ["coin"]
     assert refusal("coin", text) == [
         "asked: template coin, metric coin: count: there is an interval without a"
@@ -144,13 +144,13 @@ def test_an_endless_template_cannot_hold_a_gate() -> None:
 
 def test_every_file_of_the_folder_is_composed_by_a_test() -> None:
     source = pathlib.Path(__file__).read_text(encoding="utf-8")
-    files = sorted(file.stem for file in FOLDER.glob("*.yml"))
+    files = sorted(file.stem for file in FOLDER.glob("*.manifests"))
     assert len(files) >= 8
     assert [file for file in files if f'"{file}' not in source] == []
 
 
 def test_what_a_full_example_is_composed_to() -> None:
-    text = (FOLDER / "all_kinds_of_arguments.yml").read_text(encoding="utf-8")
+    text = (FOLDER / "all_kinds_of_arguments.manifests").read_text(encoding="utf-8")
     composed = compose(
         {
             "templates": ["arguments"],

@@ -36,9 +36,13 @@ CONFIG = {"query": "FROM Transaction SELECT average(duration)"}
 
 
 def measure(
-    server: HttpServer, config: t.Mapping[str, t.Any], keys: t.Mapping[str, str] = KEYS
+    server: HttpServer,
+    config: t.Mapping[str, t.Any],
+    keys: t.Mapping[str, str] | None = None,
 ) -> Value:
-    secrets = {"newrelic": {**keys, "base-url-nerdgraph": f"{server.url}/graphql"}}
+    secrets = {
+        "newrelic": {**(keys or KEYS), "base-url-nerdgraph": f"{server.url}/graphql"}
+    }
     outcome = newrelic.measure(request(config, secrets))
     assert isinstance(outcome, Value)
     return outcome

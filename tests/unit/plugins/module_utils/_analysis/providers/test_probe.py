@@ -11,6 +11,7 @@ import json
 import typing as t
 
 import pytest
+from cluster import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +41,6 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import
     HttpServer,
     Received,
     Reply,
-    free_port,
 )
 
 Object = dict[str, t.Any]
@@ -172,7 +172,7 @@ class Clock:
 
 def test_requests_begin_evenly() -> None:
     pace = Pace(requests=4, rate=4, last_begin=10, clock=Clock())
-    assert [pace.take() for _ in range(5)] == [0.0, 0.25, 0.5, 0.75, None]
+    assert [pace.take() for _turn in range(5)] == [0.0, 0.25, 0.5, 0.75, None]
 
 
 def test_nothing_is_caught_up_on() -> None:
