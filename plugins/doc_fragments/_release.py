@@ -108,6 +108,18 @@ options:
     description: How many scaled-down revisions are kept for a way back.
     type: int
     default: 10
+  rollback_window:
+    description:
+      - How many revisions back a rollback needs neither analysis nor pause, even where
+        the revision has been scaled down already.
+      - If not given, only one that is still within its scale-down delay needs none.
+    type: int
+  retry_aborted:
+    description:
+      - Whether a revision that was aborted is tried again when its manifest is
+        deployed again. If not, the task fails; that is for scheduled runs.
+    type: bool
+    default: true
   analysis_templates:
     description:
       - AnalysisTemplates and ClusterAnalysisTemplates as Argo Rollouts has them, for

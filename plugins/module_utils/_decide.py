@@ -85,8 +85,14 @@ class Want:
     deploy: Parameters | None = None
     approve: bool = False
     abort: bool = False
+    # Whether the deploy is a way back, which may need no gates.
+    rollback: bool = False
+    # Whether to skip what is left of analysis and pauses, as a person's decision.
+    full: bool = False
     # Whether to stay for countdowns and delays.
     inline: bool = True
+    # Whether a person is asked, so that it stays where only a person can decide.
+    attended: bool = False
 
 
 def decide(want: Want, seen: Observed, now: datetime) -> Step:
@@ -117,6 +123,41 @@ def full_size(parameters: Parameters, active: Revision | None) -> int:
         return active.replicas
     unchanged = active.parameters is None or wanted == planned
     return max(wanted, active.replicas) if unchanged else wanted
+
+
+def is_quick_way_back(
+    revision: Revision, parameters: Parameters, seen: Observed, now: datetime
+) -> bool:
+    """Whether a rollback to a revision needs neither analysis nor pause.
+
+    As Argo Rollouts has it: it still runs within its scale-down delay, or fewer than
+    ``rollback_window`` revisions lie between it and the stable one.
+    """
+    stable = seen.revision(seen.record.stable)
+    if stable is None or revision.aborted or revision.number >= stable.number:
+        return False
+    at = seen.record.retire_at.get(revision.hash)
+    if revision.replicas > 0 and (at is None or now < at):
+        return True
+    between = [r for r in seen.revisions if revision.number < r.number < stable.number]
+    window = parameters.rollback_window
+    return window is not None and len(between) < window
+
+
+def previous_stable(seen: Observed) -> Revision | None:
+    """The revision that was stable before the present one, if it still exists."""
+    present = seen.record.stable or seen.active_hash
+    promoted = [
+        seen.revision(str(entry.get("hash")))
+        for entry in reversed(seen.record.history)
+        if entry.get("outcome") == "promoted"
+    ]
+    by_number = sorted(seen.revisions, key=lambda r: -r.number)
+    for revision in (*promoted, *by_number):
+        if revision is None or revision.aborted or revision.hash == present:
+            continue
+        return revision
+    return None
 
 
 def _selectors_of_move(
@@ -251,7 +292,17 @@ class View:
 
         The very first release has nothing to go back to, and so none.
         """
-        return "" if self.first else self.parameters.analysis(kind)
+        return "" if self.first or self.fast else self.parameters.analysis(kind)
+
+    @property
+    def fast(self) -> bool:
+        """Whether the release in flight passes neither analysis nor pause."""
+        return self.in_flight and self.record.fast
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes that the target passes through before its promotion."""
+        return (self.full,) if self.fast else self.parameters.step_sizes(self.full)
 
     def is_inconclusive(self, kind: str) -> bool:
         """Whether that analysis has ended without a verdict: a person decides."""
@@ -261,7 +312,7 @@ class View:
     @cached_property
     def gate_open(self) -> bool:
         """Whether the target may be promoted once it is analysed."""
-        if self.first or self.record.approved or self.want.approve:
+        if self.first or self.fast or self.record.approved or self.want.approve:
             return True
         p = self.parameters
         if not p.auto_promotion_enabled or self.is_inconclusive(PRE_PROMOTION):
@@ -414,15 +465,22 @@ def _heed_request(view: View) -> Step | None:
         return None
     if request.revision != view.in_flight_hash:
         return view.note(request=None)
-    if request.verb == "promote":
-        return view.note(
-            f"promotion was approved by {request.by}",
-            request=None,
-            approved=True,
-            promote_at=None,
-            phase=PROGRESSING,
-        )
-    return None
+    if request.verb == "abort":
+        return None
+    full = request.verb == "promote_full"
+    if full:
+        step = _stop_analyses(view, "what is left was skipped")
+        if step is not None:
+            return step
+    how = "promotion in full" if full else "promotion"
+    return view.note(
+        f"{how} was approved by {request.by}",
+        request=None,
+        approved=True,
+        fast=full or view.record.fast,
+        promote_at=None,
+        phase=PROGRESSING,
+    )
 
 
 def _abort(view: View) -> Step | None:
@@ -535,6 +593,22 @@ def _bring_back(view: View, stable: Revision) -> Step:
     return Cutover(stable.hash)
 
 
+def _skip_gates(view: View) -> Step | None:
+    """A person promotes in full: what is left of analysis and pauses is skipped."""
+    if not view.want.full or not view.in_flight or view.record.fast:
+        return None
+    step = _stop_analyses(view, "what is left was skipped")
+    if step is not None:
+        return step
+    return view.note(
+        "promotion in full was approved",
+        approved=True,
+        fast=True,
+        promote_at=None,
+        phase=PROGRESSING,
+    )
+
+
 # -- a release begins ------------------------------------------------------------------
 
 
@@ -584,6 +658,13 @@ def _start(view: View) -> Step | None:
     # What users have now is what they go back to.
     before = view.active or view.stable
     say = f"revision {number} ({view.target_hash}) starts"
+    fast = (
+        view.want.rollback
+        and view.target is not None
+        and is_quick_way_back(view.target, view.parameters, view.seen, view.now)
+    )
+    if fast:
+        say = f"{say}: a way back that needs no gates"
     deadline = timedelta(seconds=view.parameters.progress_deadline_seconds)
     return view.note(
         say,
@@ -598,6 +679,7 @@ def _start(view: View) -> Step | None:
         started_at=view.now,
         promote_at=None,
         approved=False,
+        fast=fast,
         scale_at=None,
         scale_from=0,
         progress_at=view.now + deadline,
@@ -641,11 +723,10 @@ def _create(view: View) -> Step | None:
         # Where nothing serves yet there is nobody to be gentle to, and a Service that
         # directs to it already would take its first step for the whole.
         at_once = view.first or view.is_active
-        size = view.full if at_once else deploy.step_sizes(view.full)[0]
+        size = view.full if at_once else view.sizes[0]
         return CreateRevision(view.target_hash, view.newest_number, size)
     if view.in_flight and not view.is_active and _must_revive(view, view.target):
-        first_step = deploy.step_sizes(view.full)[0]
-        return Revive(view.target_hash, view.newest_number, first_step)
+        return Revive(view.target_hash, view.newest_number, view.sizes[0])
     absent = tuple(s.name for s in view.seen.services if not s.exists)
     if absent:
         home = view.active or (None if view.first else view.stable) or view.target
@@ -733,7 +814,7 @@ def _schedule_retirement(view: View) -> Step | None:
 
 
 def _reach_first_step(view: View, target: Revision) -> Step | None:
-    first_step = view.parameters.step_sizes(view.full)[0]
+    first_step = view.sizes[0]
     if target.replicas < first_step:
         return Scale(target.hash, first_step, "first step of the scale-up")
     proofs = view.seen.with_role(names.ROLE_PROOF)
@@ -817,7 +898,7 @@ def _stop_analyses(view: View, why: str) -> Step | None:
 
 def _grow(view: View, target: Revision) -> Step | None:
     """Scale up step by step, each ready before the next, until the last is ready."""
-    last = view.parameters.before_promotion(view.full)
+    last = view.sizes[-1]
     if target.replicas >= last and target.available >= last:
         return None
     if target.available < min(target.replicas, last):
@@ -834,8 +915,7 @@ def _grow(view: View, target: Revision) -> Step | None:
     if record.scale_at is not None and view.now < record.scale_at:
         what = f"{describe(target)} holds at {target.replicas}/{last} pods"
         return Wait(what, record.scale_at, "until the next step of the scale-up")
-    sizes = view.parameters.step_sizes(view.full)
-    following = next(s for s in sizes if s > target.replicas)
+    following = next(s for s in view.sizes if s > target.replicas)
     return Scale(target.hash, following, "next step of the scale-up")
 
 
@@ -884,14 +964,22 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
             return _analysed(view, target)
         if _stays_for_countdown(view):
             what = f"{describe(target)} is paused before promotion"
-            return Wait(what, record.promote_at, "until it is promoted by itself")
-        return Done()
+            then = "until it is promoted by itself"
+            return Wait(what, record.promote_at, then, at_gate=True)
+        return _ask_or_leave(view)
     if not at_least(view.want.goal, PROMOTED):
         return Done()
     if record.stage == PAUSED and not record.approved:
         say = "promotion was approved" if view.want.approve else "the pause is over"
         return view.note(say, approved=True, promote_at=None, phase=PROGRESSING)
     return None
+
+
+def _ask_or_leave(view: View) -> Step:
+    """Stay where a person is asked; elsewhere a later run goes on."""
+    if not view.want.attended:
+        return Done()
+    return Wait(f"{view.name()} waits for a decision", at_gate=True)
 
 
 def _stays_for_countdown(view: View) -> bool:
@@ -1018,7 +1106,10 @@ def _promoted(view: View, target: Revision, back: Revision) -> Note:
 def _confirm(view: View) -> Step | None:
     """Step 8: the post-promotion analysis."""
     waits = view.must_be_confirmed and not at_least(view.want.goal, VERIFIED)
-    return Done() if waits else _measure(view, POST_PROMOTION)
+    if waits:
+        asks = view.is_inconclusive(POST_PROMOTION)
+        return _ask_or_leave(view) if asks else Done()
+    return _measure(view, POST_PROMOTION)
 
 
 def _switched(view: View, target: Revision) -> Event:
@@ -1234,6 +1325,7 @@ _RULES: tuple[Rule, ...] = (
     _miss_services,
     _heed_request,
     _abort,
+    _skip_gates,
     _supersede,
     _start,
     _create,

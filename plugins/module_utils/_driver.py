@@ -94,6 +94,8 @@ class Guard:
         self._parent = os.getppid()
         self._playbook = playbook
         self._stop = threading.Event()
+        # Called before this process is ended: what it must not leave behind.
+        self.before_end: list[t.Callable[[], None]] = []
 
     def __enter__(self) -> Guard:
         threading.Thread(target=self._watch, name="guard", daemon=True).start()
@@ -110,6 +112,8 @@ class Guard:
         """Return if the playbook is alive; else do not return at all."""
         orphaned = os.getppid() != self._parent
         if orphaned or (self._playbook is not None and self._playbook.is_gone()):
+            for clean_up in tuple(self.before_end):
+                clean_up()
             _end()
 
 

@@ -51,6 +51,7 @@ from ._steps import (
 
 if t.TYPE_CHECKING:
     from ._analyst import Analyst
+    from ._gate import Gatekeeper
 
 Report = t.Callable[[str], None]
 
@@ -88,6 +89,8 @@ class Engine:
         self._events: list[tuple[Event, str]] = []
         # Set where a release may be analysed.
         self.analyst: Analyst | None = None
+        # Set where a person may decide.
+        self.gatekeeper: Gatekeeper | None = None
         self._flight: Flight | None = None
         self._aborted_because = ""
         self._steps_without_wait = 0
@@ -286,6 +289,8 @@ class Engine:
             # Who waits to go on drives already, and is seen to: requests reach it.
             self.take_lock()
             return
+        if step.at_gate and self._hear(step):
+            return
         left = HEARTBEAT_SECONDS
         if step.wake is not None:
             left = min(left, (step.wake - self._clock.now()).total_seconds())
@@ -299,6 +304,16 @@ class Engine:
         self._report_wait(step.what, text)
         # The smallest pause keeps a deadline that has just passed from spinning.
         self.cluster.wait(max(left, 0.01))
+
+    def _hear(self, wait: Wait) -> bool:
+        """Whether a person has decided here; it is a request like any other."""
+        record = self._record
+        if self.gatekeeper is None or record is None:
+            return False
+        request = self.gatekeeper.hear(record.revision, wait.until)
+        if request is not None:
+            self._record = dataclasses.replace(record, request=request)
+        return request is not None
 
     _last_wait: tuple[str, float] = ("", 0.0)
 
@@ -344,9 +359,11 @@ class Engine:
                 _known(seen, step.hash), step.parameters, step.replicas
             )
             return
-        if want.deploy is None or self.deployment is None:
+        if want.deploy is None:
             raise BluegreenError(f"{step!r} without a manifest; please report this.")
         if isinstance(step, CreateRevision):
+            if self.deployment is None:
+                raise BluegreenError(f"{step!r} without its manifest; run deploy.")
             self.cluster.create_revision(
                 self.deployment, step.number, step.replicas, want.deploy
             )

@@ -84,6 +84,8 @@ class Parameters:
     progress_deadline_abort: bool = False
     min_ready_seconds: int = 0
     revision_history_limit: int = 10
+    # How many revisions back a way back needs no gates; none: only within the delay.
+    rollback_window: int | None = None
     # The composed analyses as canonical JSON text; empty: none.
     pre_promotion_analysis: str = ""
     post_promotion_analysis: str = ""
@@ -206,7 +208,11 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
         ("min_ready_seconds", 0),
     ):
         _refuse_below(getattr(p, name), least, prefix + name, seconds)
-    for name in ("scale_down_delay_revision_limit", "revision_history_limit"):
+    for name in (
+        "scale_down_delay_revision_limit",
+        "revision_history_limit",
+        "rollback_window",
+    ):
         _refuse_below(getattr(p, name), 0, prefix + name, "a number of revisions")
     _refuse_below(
         p.preview_replica_count, 1, f"{prefix}preview_replica_count", "a number of pods"

@@ -26,12 +26,14 @@ MAX_BYTES = 256 * 1024
 _MAX_TIMELINE = 200
 _MAX_HISTORY = 50
 _INSTANTS = ("promote_at", "scale_at", "progress_at", "started_at")
+# ``promote_full`` also skips what is left of analysis and pauses.
+VERBS = ("promote", "promote_full", "abort")
 _FLAT = ("phase", "stage", "message", "active", "stable", "preview")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What another run asks of the one that drives: ``promote`` or ``abort``."""
+    """What another run asks of the one that drives: one of :data:`VERBS`."""
 
     verb: str
     revision: str
@@ -54,6 +56,8 @@ class Record:
     # The pause before promotion ends at this instant; none: only by a decision.
     promote_at: datetime | None = None
     approved: bool = False
+    # Neither analysis nor pause: a way back that needs none, or a person's decision.
+    fast: bool = False
     # The next step of the scale-up may be taken at this instant.
     scale_at: datetime | None = None
     # The size at which it is held until then.
@@ -118,6 +122,7 @@ class Record:
             history=(*self.history, entry)[-_MAX_HISTORY:],
             promote_at=None,
             approved=False,
+            fast=False,
             scale_at=None,
             progress_at=None,
             intent={},
@@ -181,6 +186,7 @@ class Record:
             number = details.get(key)
             values[key] = number if isinstance(number, int) else 0
         values["approved"] = details.get("approved") is True
+        values["fast"] = details.get("fast") is True
         values["retire_at"] = {
             k: instant
             for k, v in _as_mapping(details.get("retire_at")).items()
@@ -231,6 +237,6 @@ def _as_list(value: object) -> list[t.Any]:
 def _request(text: str | None) -> Request | None:
     values = _mapping(text)
     verb, revision = values.get("verb"), values.get("revision")
-    if verb not in ("promote", "abort") or not isinstance(revision, str):
+    if verb not in VERBS or not isinstance(revision, str):
         return None
     return Request(verb, revision, str(values.get("by", "")))

@@ -21,10 +21,13 @@ from ._analysis.state import (
     AnalysisState,
     to_plain,
 )
-from ._clock import format_instant
+from ._clock import format_instant, parse_instant
 from ._cluster import pod_trouble
+from ._decide import is_quick_way_back
 from ._model import Observed, Revision
+from ._parameters import Parameters
 from ._record import Record
+from ._stages import RETIRED, STABLE, VERIFIED
 
 Object = dict[str, t.Any]
 
@@ -56,11 +59,40 @@ def rollout_result(
         "next_task": next_task,
         "cutover": dict(record.cutover),
         "analysis": {kind: to_plain(a) for kind, a in record.analysis.items()},
+        "rollback_to": [_way_back(r, seen, now) for r in ways_back(seen)],
         "revisions": [
             _listed(r, seen, now)
             for r in sorted(seen.revisions, key=lambda r: -r.number)[:_MAX_LISTED]
         ],
         "steps": list(steps)[-_MAX_LISTED:],
+    }
+
+
+def ways_back(seen: Observed) -> list[Revision]:
+    """The revisions that a rollback can go to, the newest first."""
+    present = seen.record.stable or seen.active_hash
+    found = [r for r in seen.revisions if not r.aborted and r.hash != present]
+    in_flight = seen.record.revision if seen.record_exists else ""
+    ended = seen.record.stage in (STABLE, VERIFIED, RETIRED)
+    return sorted(
+        (r for r in found if ended or r.hash != in_flight), key=lambda r: -r.number
+    )
+
+
+def _way_back(revision: Revision, seen: Observed, now: datetime) -> dict[str, t.Any]:
+    stable = seen.revision(seen.record.stable)
+    parameters = (stable and stable.parameters) or revision.parameters or Parameters()
+    quick = is_quick_way_back(revision, parameters, seen, now)
+    if revision.replicas == 0:
+        how = "scaled up first, then " + ("no gates" if quick else "its gates")
+    else:
+        how = "at once" if quick else "its gates"
+    created = parse_instant(revision.created)
+    return {
+        "revision": revision.number,
+        "hash": revision.hash,
+        "age_seconds": int((now - created).total_seconds()) if created else None,
+        "how": how,
     }
 
 
@@ -100,6 +132,8 @@ def tags(revision: Revision, seen: Observed, now: datetime) -> list[str]:
         found.append("preview")
     if revision.aborted:
         found.append("aborted")
+    if revision in ways_back(seen):
+        found.append(f"rollback: {_way_back(revision, seen, now)['how']}")
     at = seen.record.retire_at.get(revision.hash)
     if at is not None and revision.replicas > 0:
         left = (at - now).total_seconds()

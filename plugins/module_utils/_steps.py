@@ -156,6 +156,8 @@ class Wait:
     then: str = ""
     # Look again at this instant, too: something else is due that nobody waits for.
     wake: datetime | None = None
+    # Whether a decision ends it.
+    at_gate: bool = False
 
 
 @dataclass(frozen=True)

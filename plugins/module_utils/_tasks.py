@@ -20,10 +20,18 @@ from ._api import Api
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
 from ._cluster import Cluster
-from ._decide import View, Want, full_size, next_task
+from ._decide import (
+    View,
+    Want,
+    full_size,
+    is_quick_way_back,
+    next_task,
+    previous_stable,
+)
 from ._driver import Guard, Holder
 from ._engine import Engine
 from ._errors import BadInput, BluegreenError, Conflict
+from ._gate import Gatekeeper, Terminal, commands
 from ._lock import Lock
 from ._manifests import (
     Deployment,
@@ -41,6 +49,7 @@ from ._stages import (
     ANALYSED,
     HEALTHY,
     PAUSED,
+    PHASE_PAUSED,
     PREVIEWED,
     PROGRESSING,
     PROMOTED,
@@ -48,7 +57,7 @@ from ._stages import (
     STABLE,
     VERIFIED,
 )
-from ._status import rollout_result, tree
+from ._status import rollout_result, tree, ways_back
 
 Params = t.Mapping[str, t.Any]
 Result = dict[str, t.Any]
@@ -71,6 +80,8 @@ class Runtime:
     holder: Holder
     guard: Guard
     check_mode: bool = False
+    # Where a person is asked at a gate.
+    terminal: Terminal | None = None
 
 
 class Task:
@@ -446,6 +457,35 @@ def _rollout(task: Task) -> Result:
                 return task.result(task.engine.observe(), goes_on=False)
         else:
             _adopt(task, adoption, release)
+    _refuse_to_retry(task, release)
+    return _release_until(task, want)
+
+
+def _refuse_to_retry(task: Task, release: Release) -> None:
+    """Where a scheduled run must not try again what a person has to look at.
+
+    :raises BadInput: the revision was aborted.
+    """
+    seen = task.engine.observe()
+    target = seen.revision(release.deployment.hash)
+    if task.params["retry_aborted"] or target is None or not target.aborted:
+        return
+    reason = next(
+        (
+            str(entry.get("outcome"))
+            for entry in reversed(seen.record.history)
+            if entry.get("hash") == target.hash
+        ),
+        "aborted",
+    )
+    raise BadInput(
+        f"retry_aborted: {describe(target)} was {reason} and is not tried again; deploy"
+        " another manifest, or allow it with retry_aborted."
+    )
+
+
+def _release_until(task: Task, want: Want) -> Result:
+    """To the preview, and on to ``until`` where nothing lies between."""
     if task.runtime.check_mode:
         # One plan to the end; the later tasks have nothing to add to it.
         return task.result(
@@ -453,8 +493,9 @@ def _rollout(task: Task) -> Result:
         )
     seen = task.drive(want)
     nothing_between = next_task(want, seen, task.clock.now()) == "promote"
-    if task.params["until"] != PREVIEWED and nothing_between:
-        seen = task.engine.run(dataclasses.replace(want, goal=task.params["until"]))
+    until = task.params["until"]
+    if until != PREVIEWED and nothing_between:
+        seen = task.engine.run(dataclasses.replace(want, goal=until))
     return task.result(seen, goes_on=True)
 
 
@@ -541,22 +582,96 @@ def _analysis(task: Task) -> Result:
 
 def _pause(task: Task) -> Result:
     task.load()
-    return _go_on(task, PAUSED, leaves_if="pause")
+    runtime = task.runtime
+    with Gatekeeper(
+        task.name,
+        task.namespace,
+        task.report,
+        task.cluster.watches.nudge,
+        runtime.holder.display,
+        runtime.terminal,
+    ) as gatekeeper:
+        task.engine.gatekeeper = gatekeeper
+        attended = runtime.terminal is not None
+        result = _go_on(task, PAUSED, leaves_if="pause", attended=attended)
+    record = task.engine.observe().record
+    if record.phase == PHASE_PAUSED and not runtime.check_mode:
+        gatekeeper.leave(record.promote_at)
+        result["commands"] = commands(task.name, task.namespace)
+    return result
 
 
-def _go_on(task: Task, goal: str, leaves_if: str = "") -> Result:
+def _go_on(
+    task: Task, goal: str, leaves_if: str = "", attended: bool = False
+) -> Result:
     """Take the release in flight on to a stage; with none in flight, do nothing."""
     seen = task.engine.observe()
     view = View(Want(goal, inline=task.inline), seen, task.clock.now())
     target = task.expected(seen, view.target_hash)
-    want = Want(goal, hash=target, inline=task.inline)
+    want = Want(goal, hash=target, inline=task.inline, attended=attended)
     task.want = want
     seen = task.drive(want)
     following = next_task(want, seen, task.clock.now())
     return task.result(seen, goes_on=following != leaves_if)
 
 
+def _roll_back(task: Task) -> Result:
+    """To an earlier revision, by the policy of the present one: no manifest needed."""
+    seen = task.load()
+    target = _way_back(task, seen)
+    present = seen.revision(seen.record.stable) or seen.revision(seen.active_hash)
+    parameters = (present and present.parameters) or target.parameters
+    if parameters is None:
+        raise BluegreenError(
+            f"{describe(target)}: its release parameters cannot be read; deploy its"
+            " manifest instead."
+        )
+    now = task.clock.now()
+    if not is_quick_way_back(target, parameters, seen, now):
+        task.secrets().require(parameters.analysis_secrets, "analysis_secrets")
+    want = Want(
+        PREVIEWED,
+        hash=target.hash,
+        deploy=parameters,
+        rollback=True,
+        inline=task.inline,
+    )
+    return _release_until(task, want)
+
+
+def _way_back(task: Task, seen: Observed) -> Revision:
+    """The revision that a rollback goes to.
+
+    :raises BadInput: there is none, or another release is in flight.
+    """
+    asked = str(task.params.get("to_revision") or "")
+    in_flight = View(Want(PROMOTED), seen, task.clock.now()).in_flight_hash
+    target = find_revision(seen, asked) if asked else previous_stable(seen)
+    known = ", ".join(str(r.number) for r in ways_back(seen)) or "none"
+    if target is None:
+        found = f"there is no revision {asked}" if asked else "there is none"
+        raise BadInput(
+            f"to_revision: {found} to go back to; those that can be rolled back to:"
+            f" {known}. Deploy an earlier manifest instead."
+        )
+    if target.aborted and target.hash != in_flight:
+        raise BadInput(
+            f"to_revision: {describe(target)} was aborted and never stable; those that"
+            f" can be rolled back to: {known}."
+        )
+    if not asked and in_flight not in (None, target.hash):
+        raise BadInput(
+            f"to_revision: {describe(seen.revision(in_flight))} is in flight; run the"
+            " abort playbook to leave it, or name the revision to go back to."
+        )
+    return target
+
+
 def _promote(task: Task) -> Result:
+    if task.params["full"] and not task.params["approve"]:
+        raise BadInput("full: it is a person's decision; give approve as well.")
+    if task.params["state"] == "rolled_back":
+        return _roll_back(task)
     abort = task.params["state"] == "aborted"
     seen = task.load()
     view = View(Want(PROMOTED), seen, task.clock.now())
@@ -567,6 +682,7 @@ def _promote(task: Task) -> Result:
         hash=target,
         approve=approve,
         abort=abort,
+        full=bool(task.params["full"]),
         inline=task.inline,
     )
     task.want = want
@@ -577,7 +693,8 @@ def _promote(task: Task) -> Result:
     if asks and not task.runtime.check_mode:
         holder = task.lock.live_holder()
         if holder:
-            return _ask(task, "abort" if abort else "promote", str(target), holder)
+            verb = "promote_full" if want.full else "promote"
+            return _ask(task, "abort" if abort else verb, str(target), holder)
     return task.result(task.drive(want), goes_on=True)
 
 

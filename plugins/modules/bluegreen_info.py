@@ -137,6 +137,13 @@ rollout:
         pre-promotion:
           phase: Running
           metrics: {success-rate: {phase: Running, successful: 3}}
+    rollback_to:
+      description: The revisions that a rollback can go to, and how fast it would be.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - {revision: 1, hash: 0d41c7a2be, age_seconds: 86400, how: at once}
     revisions:
       description: The revisions that still exist, newest first, at most 50.
       type: list

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: bluegreen_promote
-short_description: Direct the active Service to the new revision, or abort it
+short_description: Direct the active Service to the new revision, or back
 version_added: 1.0.0
 author:
   - The cutover.bluegreen contributors (@cutover-bluegreen)
@@ -22,6 +22,9 @@ description:
     nothing and returns the phase V(Paused), unless O(approve=true).
   - With O(state=aborted) it goes back to the stable revision, which never depends on
     the new one.
+  - With O(state=rolled_back) it releases an earlier revision again, from what is kept
+    of it in the cluster. One that still runs within its scale-down delay, or is within
+    the rollback window, needs neither analysis nor pause.
   - Where another run drives the rollout, that run is asked to promote or abort, and
     does it at once.
 extends_documentation_fragment:
@@ -33,10 +36,23 @@ extends_documentation_fragment:
   - cutover.bluegreen._attributes
 options:
   state:
-    description: Whether to promote the release in flight or to abort it.
+    description:
+      - Whether to promote the release in flight, to abort it, or to go back to an
+        earlier revision.
     type: str
-    choices: [promoted, aborted]
+    choices: [promoted, aborted, rolled_back]
     default: promoted
+  to_revision:
+    description:
+      - With O(state=rolled_back) the revision to go back to, by its number or hash.
+      - If not given, the one that was stable before the present one.
+    type: str
+  full:
+    description:
+      - With O(approve=true), whether to skip what is left of analysis and pauses. The
+        proofs are never skipped.
+    type: bool
+    default: false
   approve:
     description:
       - Whether to open the gate, as a person's decision.
@@ -67,6 +83,13 @@ EXAMPLES = r"""
     name: web
     namespace: shop
     state: aborted
+
+- name: Go back to the revision that was stable before
+  cutover.bluegreen.bluegreen_promote:
+    name: web
+    namespace: shop
+    state: rolled_back
+    until: verified
 """
 
 RETURN = r"""

@@ -46,11 +46,18 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._tasks import (
     Runtime,
     execute,
 )
+from ansible_collections.cutover.bluegreen.plugins.plugin_utils._terminal import (
+    NoTerminalError,
+    Terminal,
+    refuse_automation,
+)
 
 Args = dict[str, t.Any]
 
 _ROLE = "cutover.bluegreen.bluegreen"
-_VARIABLES = sorted({*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT})
+_VARIABLES = sorted(
+    {*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT, "full", "to_revision"}
+)
 # Short names are words, too: they are options only at the head of a message.
 _AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
 _TYPES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
@@ -83,6 +90,7 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     holder = holder_of(os.getppid(), host, os.environ)
     with Guard(None) as guard:
         params = _validated(module, args)
+        terminal = _terminal(action, params, guard, task_vars)
         if _must_hand_over(action):
             return _hand_over(action, args, holder.hand_over(), task_vars)
         display = Display()
@@ -96,6 +104,7 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
             holder=holder,
             guard=guard,
             check_mode=bool(action._task.check_mode),
+            terminal=terminal,
         )
         result: Args = execute(module, params, runtime)
     for warning in result.pop("warnings", []):
@@ -105,6 +114,44 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     shown: Args = mask(result, secrets)
     shown["invocation"] = {"module_args": _redacted(module, params, secrets)}
     return shown
+
+
+def _terminal(
+    action: t.Any, params: Args, guard: Guard, task_vars: t.Mapping[str, t.Any]
+) -> Terminal | None:
+    """Where a person is asked, if that is wanted and possible; else it is said why."""
+    if not params.get("interactive") or action._task.check_mode:
+        return None
+    try:
+        _refuse_to_ask(action, params, task_vars)
+        return Terminal(os.getppid(), guard)
+    except NoTerminalError as error:
+        text = (
+            f"interactive: ignored, because {error}; nobody is asked, and the gate"
+            " stays shut until the release is promoted or its countdown ends."
+        )
+        Display().warning(_with_variables(text) if _is_in_role(action) else text)
+        return None
+
+
+def _refuse_to_ask(
+    action: t.Any, params: Args, task_vars: t.Mapping[str, t.Any]
+) -> None:
+    """Return where one person can be asked about one rollout.
+
+    :raises NoTerminalError: not here.
+    """
+    if _must_hand_over(action):
+        raise NoTerminalError(
+            f"the task runs by the connection {action._connection.transport}, away from"
+            " the terminal"
+        )
+    if params["wait"] == "detach":
+        raise NoTerminalError("wait is detach, which stays for nobody")
+    hosts = len(task_vars.get("ansible_play_hosts_all") or ())
+    if hosts > 1:
+        raise NoTerminalError(f"the play has {hosts} hosts, and one terminal")
+    refuse_automation(os.environ)
 
 
 def _is_in_role(action: t.Any) -> bool:
@@ -204,6 +251,9 @@ def _hand_over(
         module_args={**args, "_holder": holder},
         task_vars=task_vars,
     )
+    # The module could not show a line.
+    for verb, command in (result.get("commands") or {}).items():
+        Display().display(f"bluegreen: to {verb} it: {command}")
     return result
 
 

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[4]
 PACKAGE = "ansible_collections.cutover.bluegreen.plugins"
 FACETS = ("type", "default", "choices", "aliases", "elements", "required")
 # Options of a module that the role sets by itself.
-NOT_OF_THE_ROLE = {"until", "revision", "state", "approve", "show"}
+NOT_OF_THE_ROLE = {"until", "revision", "state", "approve", "full", "show"}
 # The role takes strings, as AWX sends them, and leaves it to the module to read them.
 AS_TEXT = {"int", "bool", "list", "dict"}
 
