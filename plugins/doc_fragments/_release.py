@@ -10,9 +10,19 @@ from __future__ import annotations
 class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
+  state:
+    description:
+      - With V(released) the manifest is released.
+      - With V(restarted) the pods of the active revision are replaced, each new one
+        ready before an old one goes, so that no PodDisruptionBudget is touched. It
+        needs O(name) and O(namespace) only.
+    type: str
+    choices: [released, restarted]
+    default: released
   definition:
     description:
-      - The application's Deployment manifest as it is.
+      - The application's Deployment manifest as it is. Required with
+        O(state=released).
       - A mapping, YAML text, or the path of a file. A string with a newline, or
         with a colon and a space, is text. A path is looked up in the folder that
         ansible-playbook was started in, then in Ansible's search path, on the
@@ -20,13 +30,11 @@ options:
       - A change of C(spec.template) is a new revision; a change of C(spec.replicas) or
         of the options below is not.
     type: raw
-    required: true
   active_service:
     description:
-      - The Service that users reach.
+      - The Service that users reach. Required with O(state=released).
       - A name, a manifest (created if absent), or a list of either.
     type: raw
-    required: true
   preview_service:
     description:
       - The Service that shows the new revision to a few users before it is promoted.

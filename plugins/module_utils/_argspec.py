@@ -54,8 +54,14 @@ WAIT: Spec = {
 }
 
 RELEASE: Spec = {
-    "definition": {"type": "raw", "required": True},
-    "active_service": {"type": "raw", "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["released", "restarted"],
+        "default": "released",
+    },
+    # Both are required to release.
+    "definition": {"type": "raw"},
+    "active_service": {"type": "raw"},
     "preview_service": {"type": "raw"},
     "other_services": {"type": "list", "elements": "str", "default": []},
     "accept_field_manager": {"type": "list", "elements": "str", "default": []},

@@ -35,6 +35,8 @@ from ._watches import Collection, Watches
 Object = dict[str, t.Any]
 
 _SERVICE_NAME = "kubernetes.io/service-name"
+# As kubectl rollout restart writes it.
+_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 
 
 class Cluster:
@@ -411,6 +413,53 @@ class Cluster:
                 {"op": "replace", "path": "/spec/replicas", "value": replicas}
             )
         self._patch_deployment(revision.hash, operations)
+
+    def restart(self, revision: Revision) -> None:
+        """Have the Deployment replace its pods, each new one ready before an old one
+        goes: never fewer than before, whatever the manifest's strategy says.
+        """
+        known = self.deployments.items[revision.deployment]
+        has_annotations = "annotations" in known["spec"]["template"]["metadata"]
+        strategy = {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0},
+        }
+        operations: list[Object] = [
+            {"op": "add", "path": "/spec/strategy", "value": strategy}
+        ]
+        if not has_annotations:
+            operations.append(
+                {
+                    "op": "add",
+                    "path": "/spec/template/metadata/annotations",
+                    "value": {},
+                }
+            )
+        operations.append(
+            {
+                "op": "add",
+                "path": f"/spec/template{_annotation_pointer(_RESTARTED_AT)}",
+                "value": format_instant(self._clock.now()),
+            }
+        )
+        self._patch_deployment(revision.hash, operations)
+
+    def restart_progress(self, revision: Revision) -> tuple[int, int, str]:
+        """How many of the wanted pods are new and available while no old one is left;
+        how many are wanted; and why it goes on no more, if it does not.
+        """
+        deployment = self.deployments.items[revision.deployment]
+        status = deployment.get("status") or {}
+        wanted = deployment["spec"].get("replicas", 1)
+        known = status.get("observedGeneration", 0)
+        if known < deployment["metadata"]["generation"]:
+            return 0, wanted, ""
+        old = status.get("replicas", 0) - status.get("updatedReplicas", 0)
+        new = min(status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
+        for condition in status.get("conditions") or []:
+            if condition["type"] == "Progressing" and condition["status"] == "False":
+                return new, wanted, str(condition.get("message", ""))
+        return (min(new, wanted - 1) if old > 0 else new), wanted, ""
 
     def update_parameters(
         self, revision: Revision, parameters: Parameters, replicas: int | None

@@ -146,7 +146,7 @@ class Lock:
         try:
             return self._api.create(self._folder, body)
         except Conflict as error:
-            raise self._held_by("another run that began at the same moment") from error
+            raise self._held_by(self._who_was_first()) from error
 
     def _write(self, lease: Object, holder: str, acquired: str | None) -> Object:
         metadata = dict(lease["metadata"])
@@ -161,7 +161,14 @@ class Lock:
         try:
             return self._write(lease, self._holder.identity(), None)
         except Conflict as error:
-            raise self._held_by("another run that began at the same moment") from error
+            raise self._held_by(self._who_was_first()) from error
+
+    def _who_was_first(self) -> str:
+        """Whose write came before ours, as people know it."""
+        found = self._api.find(f"{self._folder}/{self._name}")
+        if found is None or not _identity(found):
+            return "another run that began at the same moment"
+        return f"{_display(found)}, which began at the same moment"
 
     def _held_by(self, who: str) -> LockHeld:
         return LockHeld(

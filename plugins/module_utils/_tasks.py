@@ -29,7 +29,7 @@ from ._decide import (
     previous_stable,
 )
 from ._driver import Guard, Holder
-from ._engine import Engine
+from ._engine import HEARTBEAT_SECONDS, Engine
 from ._errors import BadInput, BluegreenError, Conflict
 from ._gate import Gatekeeper, Terminal, commands
 from ._lock import Lock
@@ -360,6 +360,9 @@ def parse_release(params: Params) -> Release:
     :raises BadInput: one sentence about the first that is wrong.
     """
     namespace = params["namespace"]
+    for option in ("definition", "active_service"):
+        if params.get(option) is None:
+            raise BadInput(f"{option}: nothing was given, and it is required.")
     deployment = parse_deployment(params["definition"], namespace)
     active = parse_services(params["active_service"], "active_service", namespace)
     preview = parse_services(
@@ -439,7 +442,53 @@ def _check_what_analyses_need(
         raise BadInput("\n".join(problems))
 
 
+def _restart(task: Task) -> Result:
+    """Replace the pods of the active revision, each new one ready before one goes."""
+    engine, seen = task.engine, task.load()
+    view = View(Want(RETIRED), seen, task.clock.now())
+    active = view.active
+    if view.in_flight_hash is not None or active is None:
+        found = "is in flight" if view.in_flight_hash else "serves all users"
+        which = describe(seen.revision(view.in_flight_hash), "no revision")
+        raise BadInput(
+            f"{which} {found}; a restart needs a rollout at rest: promote or abort"
+            " first."
+        )
+    line = f"restart the {active.replicas} pods of {describe(active)}"
+    task.report(line)
+    engine.steps.append(line)
+    engine.changed = True
+    if task.runtime.check_mode:
+        return task.result(seen, goes_on=False)
+    engine.take_lock()
+    new, wanted, failure = task.cluster.restart_progress(active)
+    if new >= wanted:
+        # Else an earlier restart was ended midway: it goes on where it is.
+        task.cluster.restart(active)
+    said = ""
+    while True:
+        new, wanted, failure = task.cluster.restart_progress(active)
+        if failure:
+            evidence = task.cluster.evidence(active.hash)
+            raise BluegreenError(
+                f"{describe(active)}: its restart does not go on at {new}/{wanted} new"
+                f" pods: {failure} {evidence}".rstrip()
+            )
+        if new >= wanted:
+            break
+        text = f"{describe(active)}: {new}/{wanted} new pods"
+        if text != said:
+            task.report(text)
+            said = text
+        task.cluster.wait(HEARTBEAT_SECONDS)
+    now, record = task.clock.now(), engine.observe().record
+    engine.note(record.noted(now, f"{describe(active)} was restarted"))
+    return task.result(engine.observe(), goes_on=False)
+
+
 def _rollout(task: Task) -> Result:
+    if task.params["state"] == "restarted":
+        return _restart(task)
     release = _with_analyses(task, parse_release(task.params))
     p = release.parameters
     task.engine.deployment = release.deployment

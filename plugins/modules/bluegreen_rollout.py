@@ -57,6 +57,12 @@ EXAMPLES = r"""
       templates: [success-rate]
       args: {service: web}
 
+- name: Restart the pods of the active revision
+  cutover.bluegreen.bluegreen_rollout:
+    name: web
+    namespace: shop
+    state: restarted
+
 - name: Show what a release would do
   cutover.bluegreen.bluegreen_rollout:
     name: web

@@ -57,6 +57,8 @@ Args = dict[str, t.Any]
 _ROLE = "cutover.bluegreen.bluegreen"
 _VARIABLES = sorted(
     {*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT, "full", "to_revision"}
+    # The role sets these itself.
+    - {"state", "until"}
 )
 # Short names are words, too: they are options only at the head of a message.
 _AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
