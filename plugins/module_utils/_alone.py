@@ -17,6 +17,7 @@ from functools import cached_property
 
 from ._analysis import plan, schedule, verdict
 from ._analysis.measurement import Place
+from ._analysis.registry import RESUMABLE
 from ._analysis.spec import Metric
 from ._analysis.state import FINAL, SUCCESSFUL, AnalysisState, to_plain
 from ._api import Api
@@ -119,9 +120,16 @@ class Alone:
 
     def _measure_what_is_due(self) -> None:
         busy = {name for _kind, name in self._measuring.under_way}
-        for metric in schedule.due(self._plan.spec, self._state, self._clock.now()):
-            if metric.name not in busy:
-                self._measuring.start(self._assignment(metric))
+        now = self._clock.now()
+        for metric in schedule.due(self._plan.spec, self._state, now):
+            if metric.name in busy:
+                continue
+            own = self._state.metric(metric.name)
+            if metric.provider in RESUMABLE and own.unfinished is None:
+                self._state = verdict.begun(
+                    self._plan.spec, self._state, metric.name, now
+                )
+            self._measuring.start(self._assignment(metric))
 
     def _seconds_to_wait(self) -> float:
         left = [_HEARTBEAT_SECONDS]
@@ -156,6 +164,7 @@ class Alone:
 
     def end(self) -> None:
         """End what still goes on elsewhere, and count it."""
+        self._await_what_is_being_created()
         for metric in self._plan.spec.metrics:
             own = self._state.metric(metric.name)
             if own.unfinished is not None and own.phase not in FINAL:
@@ -163,6 +172,15 @@ class Alone:
         for measured in self._measuring.take():
             self._measuring.drop(measured)
             self._note(measured)
+
+    def _await_what_is_being_created(self) -> None:
+        resumable = {m.name for m in self._plan.spec.metrics if m.provider in RESUMABLE}
+        while resumable & {name for _kind, name in self._measuring.under_way}:
+            self._changed.wait(self._seconds_to_wait())
+            self._changed.clear()
+            for measured in self._measuring.take():
+                self._measuring.drop(measured)
+                self._note(measured)
 
     def _result(self) -> Result:
         result: Result = {"changed": False, "analysis": to_plain(self._state)}

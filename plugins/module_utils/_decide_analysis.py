@@ -14,6 +14,7 @@ import typing as t
 
 from ._analysis import plan, schedule, verdict
 from ._analysis.plan import Plan
+from ._analysis.registry import RESUMABLE
 from ._analysis.state import (
     FINAL,
     INCONCLUSIVE,
@@ -168,11 +169,23 @@ def _end_what_goes_on(
 ) -> Step | None:
     if not verdict.is_terminating(found.spec, state):
         return None
+    # Its metrics may have been changed while it ran: nothing may be left to measure.
+    return _end_unfinished(view, kind, found, state) or _settle(
+        view, kind, found, state
+    )
+
+
+def _end_unfinished(
+    view: View, kind: str, found: Plan, state: AnalysisState
+) -> Step | None:
     for metric in found.spec.metrics:
-        if state.metric(metric.name).unfinished is not None:
-            return EndMeasurement(kind, metric)
-    # Its metrics were changed while it ran: nothing is measured that would end it.
-    return _settle(view, kind, found, state)
+        if state.metric(metric.name).unfinished is None:
+            continue
+        if (kind, metric.name) in view.seen.measuring:
+            # What is being created just now could not be found yet to be ended.
+            return Wait(f"the {kind} analysis ends: {metric.name}")
+        return EndMeasurement(kind, metric)
+    return None
 
 
 def _settle(view: View, kind: str, found: Plan, state: AnalysisState) -> Step | None:
@@ -184,8 +197,14 @@ def _settle(view: View, kind: str, found: Plan, state: AnalysisState) -> Step | 
 
 def _go_on(view: View, kind: str, found: Plan, state: AnalysisState) -> Step:
     for metric in schedule.due(found.spec, state, view.now):
-        if (kind, metric.name) not in view.seen.measuring:
-            return Measure(kind, metric)
+        if (kind, metric.name) in view.seen.measuring:
+            continue
+        own = state.metric(metric.name)
+        if metric.provider in RESUMABLE and own.unfinished is None:
+            # In the record before it is begun: who runs next finds it, or ends it.
+            begun = verdict.begun(found.spec, state, metric.name, view.now)
+            return view.note(analysis={**view.record.analysis, kind: begun})
+        return Measure(kind, metric)
     settled = _settle(view, kind, found, state)
     if settled is not None:
         return settled
@@ -226,7 +245,4 @@ def _clean_up(view: View, kind: str, state: AnalysisState) -> Step | None:
             after = verdict.counted(found.spec, state, name, measurement)
             note = view.note(analysis={**view.record.analysis, kind: after})
             return dataclasses.replace(note, measured=measured)
-    for metric in found.spec.metrics:
-        if state.metric(metric.name).unfinished is not None:
-            return EndMeasurement(kind, metric)
-    return None
+    return _end_unfinished(view, kind, found, state)

@@ -10,6 +10,9 @@ templates that are kept there.
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import json
 import pathlib
 import secrets
 import typing as t
@@ -18,6 +21,7 @@ import pytest
 
 from ansible_collections.cutover.bluegreen.tests.integration.support import session
 from ansible_collections.cutover.bluegreen.tests.integration.support.analysis import (
+    KINDS,
     POST,
     PRE,
     Jobs,
@@ -33,9 +37,11 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.kube import
     ApiError,
     Kube,
     Object,
+    resource_path,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.playbook import (
     Handle,
+    Playbook,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.release import (
     ACTIVE,
@@ -49,19 +55,22 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.waiting imp
     eventually,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.watcher import (
+    REVISION_LABEL,
     Watcher,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.wire import Wire
 from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import (
     HttpServer,
 )
 
 TTL_SECONDS = 600
+WITNESSES = {PRE: users_never_saw_it, POST: users_came_back}
 
 Watch = t.Callable[..., Watcher]
 
 
-@pytest.fixture(autouse=True)
-def _embedded(cluster: session.Cluster) -> None:
+@pytest.fixture
+def steered(cluster: session.Cluster) -> None:
     if not cluster.embedded:
         pytest.skip("pods and Jobs are steered by the embedded cluster's stages")
 
@@ -73,7 +82,7 @@ def meter() -> t.Iterator[Meter]:
 
 
 @pytest.fixture
-def jobs(kube: Kube, namespace: str) -> t.Iterator[Jobs]:
+def jobs(kube: Kube, namespace: str, steered: None) -> t.Iterator[Jobs]:
     watched = Jobs(kube, namespace)
     yield watched
     watched.stop()
@@ -113,15 +122,9 @@ def test_jobs_that_complete(release: Release, watcher: Watch, jobs: Jobs) -> Non
     seen.assert_never_mixed(ACTIVE)
 
 
-@pytest.mark.parametrize(
-    ("kind", "witness"), [(PRE, users_never_saw_it), (POST, users_came_back)]
-)
+@pytest.mark.parametrize("kind", [PRE, POST])
 def test_a_job_that_fails(
-    release: Release,
-    watcher: Watch,
-    jobs: Jobs,
-    kind: str,
-    witness: t.Callable[[Release, Watcher], None],
+    release: Release, watcher: Watch, jobs: Jobs, kind: str
 ) -> None:
     """Invariants 3 and 6; what is left of it can be read for a while."""
     release.deploy("1").check()
@@ -137,7 +140,7 @@ def test_a_job_that_fails(
     assert release.directed_to(ACTIVE) == release.directed_to(PREVIEW) == 1
     release.run("scale_down").check()
     assert release.sizes() == {1: 2, 2: 0}
-    witness(release, seen)
+    WITNESSES[kind](release, seen)
 
 
 def test_a_job_whose_image_cannot_be_had(
@@ -156,22 +159,26 @@ def test_a_job_whose_image_cannot_be_had(
     users_never_saw_it(release, seen)
 
 
-def start_with_a_job(
-    release: Release, jobs: Jobs, runs_for: str, **given: t.Any
-) -> Handle:
-    """A deploy of V2 whose Job runs, and stands in the record."""
-    handle = release.start_deploy(
-        "2", **measured_by(job_metric(runs_for=runs_for)), **given
-    )
+def recorded(release: Release, handle: Handle, kind: str, metric: str) -> None:
+    """Wait until a measurement stands in the record of the run that goes on."""
 
     def is_recorded() -> bool:
         assert handle.running, f"it ended\n{handle.wait()}"
-        if "analysis" not in release.record().get("details", ""):
+        if KINDS[kind] not in json.loads(release.record()["details"]).get(
+            "analysis", {}
+        ):
             return False
-        metrics = state_of(release, PRE).get("metrics", {})
-        return bool(metrics.get("smoke", {}).get("measurements"))
+        metrics = state_of(release, kind).get("metrics", {})
+        return bool(metrics.get(metric, {}).get("measurements"))
 
-    eventually(is_recorded, 60, "a Job in the record")
+    eventually(is_recorded, 60, f"a measurement of {metric} in the record")
+
+
+def start_with_a_job(release: Release, runs_for: str) -> Handle:
+    """A deploy of V2 whose Job runs, and stands in the record."""
+    given = measured_by(job_metric(runs_for=runs_for))
+    handle = release.start_deploy("2", **given)
+    recorded(release, handle, PRE, "smoke")
     return handle
 
 
@@ -181,7 +188,7 @@ def test_killed_and_resumed_it_is_the_same_job(
     """Invariant 5."""
     release.deploy("1").check()
     seen = watcher(ACTIVE, PREVIEW)
-    start_with_a_job(release, jobs, "8s").kill_tree()
+    start_with_a_job(release, "8s").kill_tree()
     (begun,) = jobs.left
     assert owner_of(begun) == deployment_of(release, 2)
     release.run("resume").check()
@@ -198,7 +205,7 @@ def test_an_abort_from_another_job_deletes_it(
 ) -> None:
     release.deploy("1").check()
     seen = watcher(ACTIVE)
-    handle = start_with_a_job(release, jobs, "1h")
+    handle = start_with_a_job(release, "1h")
     release.run("abort").check()
     assert "was aborted" in message(handle.wait())
     assert state_of(release, PRE)["stopped"] == "the release was aborted"
@@ -210,7 +217,7 @@ def test_an_abort_from_another_job_deletes_it(
 def test_v3_deletes_the_job_of_v2(release: Release, watcher: Watch, jobs: Jobs) -> None:
     release.deploy("1").check()
     seen = watcher(ACTIVE)
-    start_with_a_job(release, jobs, "1h").kill_tree()
+    start_with_a_job(release, "1h").kill_tree()
     release.deploy("3", **measured_by(job_metric())).check()
     assert release.directed_to(ACTIVE) == 3
     assert release.aborted(2)
@@ -221,7 +228,7 @@ def test_v3_deletes_the_job_of_v2(release: Release, watcher: Watch, jobs: Jobs) 
     seen.assert_never_mixed(ACTIVE)
 
 
-@pytest.mark.parametrize("delay", ["0s", "2s"])
+@pytest.mark.parametrize("delay", ["2s", "0s"], ids=["runs", "is being created"])
 def test_another_metric_that_fails_ends_the_job(
     release: Release, meter: Meter, jobs: Jobs, delay: str
 ) -> None:
@@ -230,7 +237,39 @@ def test_another_metric_that_fails_ends_the_job(
     failing = meter.metric(count=None, interval=None, initialDelay=delay)
     given = measured_by(job_metric(runs_for="1h"), failing)
     assert "result 0.1: result < 0.5 holds" in message(release.deploy("2", **given))
+    assert len(jobs.seen) <= 1
+    assert not jobs.left
+
+
+def test_an_abort_finds_the_job_of_a_run_that_was_killed_creating_it(
+    release: Release, jobs: Jobs
+) -> None:
+    """Invariant 5: what is in the record before leads to what was created."""
+    release.deploy("1").check()
+    start_with_a_job(release, "1h").kill_tree()
+    analysis = release.details()["analysis"]
+    (measurement,) = analysis["pre-promotion"]["metrics"]["smoke"]["measurements"]
+    # As the record was before the answer to the Job's creation came.
+    del measurement["metadata"]
+    release.edit_details(analysis=analysis)
+    release.run("abort").check()
     assert len(jobs.seen) == 1
+    assert not jobs.left
+
+
+def test_a_job_without_a_rollout(
+    playbook: Playbook, namespace: str, jobs: Jobs
+) -> None:
+    options = {
+        "namespace": namespace,
+        "analysis_templates": template("smoke", job_metric()),
+        "analysis": "smoke",
+    }
+    task = {"cutover.bluegreen.bluegreen_analysis": options}
+    play = {"hosts": "localhost", "gather_facts": False, "tasks": [task]}
+    playbook(play).check()
+    (job,) = jobs.seen
+    assert "ownerReferences" not in job["metadata"]
     assert not jobs.left
 
 
@@ -262,26 +301,65 @@ def test_healthy_pods_pass_the_built_in_template(
     seen.assert_never_mixed(ACTIVE)
 
 
+def pod_of_v2(release: Release) -> Object:
+    selector = f"{REVISION_LABEL}={release.hash_of(2)}"
+    return release.kube.list(resource_path("pods", release.namespace), selector)[0]
+
+
+def restarts(pod: Object) -> Object:
+    (container,) = pod["status"]["containerStatuses"]
+    terminated = {"exitCode": 137, "reason": "OOMKilled"}
+    changed = {**container, "restartCount": 1, "lastState": {"terminated": terminated}}
+    return {"containerStatuses": [changed]}
+
+
+def loses_its_readiness(pod: Object) -> Object:
+    # Later than the conditions that a pod starts with.
+    started = datetime.datetime.fromisoformat(pod["status"]["startTime"][:-1])
+    at = started + datetime.timedelta(seconds=5)
+    lost = {
+        "status": "False",
+        "reason": "ContainersNotReady",
+        "lastTransitionTime": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+    }
+    conditions = pod["status"]["conditions"]
+    gone = ("Ready", "ContainersReady")
+    return {
+        "conditions": [{**c, **lost} if c["type"] in gone else c for c in conditions]
+    }
+
+
 @pytest.mark.parametrize(
-    ("steering", "said"),
+    ("kind", "happens", "said"),
     [
-        ({"crash": "true"}, "container web was restarted 3 times"),
-        ({"unready_after": "4s"}, "not ready (ContainersNotReady)"),
+        (PRE, restarts, "container web was restarted 1 time"),
+        (POST, restarts, "container web was restarted 1 time"),
+        (PRE, loses_its_readiness, "not ready (Containers"),
     ],
 )
-def test_pods_that_are_in_trouble(
-    release: Release, watcher: Watch, steering: dict[str, str], said: str
+def test_a_pod_in_trouble(
+    release: Release,
+    watcher: Watch,
+    steered: None,
+    kind: str,
+    happens: t.Callable[[Object], Object],
+    said: str,
 ) -> None:
-    """Invariant 6."""
+    """Invariants 3 and 6."""
     release.deploy("1").check()
     seen = watcher(ACTIVE)
-    given = measured_by(pods_metric(count=1000))
-    text = message(release.deploy("2", steering=steering, **given))
-    assert "was aborted by its pre-promotion analysis (metric pods failed" in text
-    assert said in text
-    assert f"web-{release.hash_of(2)}" in text
+    given = measured_by(pods_metric(count=1000), kind=kind)
+    handle = release.start_deploy("2", **given)
+    recorded(release, handle, kind, "pods")
+    pod = pod_of_v2(release)
+    name = pod["metadata"]["name"]
+    path = resource_path("pods", release.namespace, name, "status")
+    release.kube.patch(path, {"status": happens(pod)})
+    text = message(handle.wait())
+    assert f"was aborted by its {KINDS[kind]} analysis (metric pods failed" in text
+    assert f"{name}: {said}" in text
     assert release.directed_to(ACTIVE) == release.directed_to(PREVIEW) == 1
-    users_never_saw_it(release, seen)
+    WITNESSES[kind](release, seen)
 
 
 # -- what the cluster knows ------------------------------------------------------------
@@ -319,3 +397,157 @@ def test_hashes_and_fields_reach_the_provider(
     one, two = release.hash_of(1), release.hash_of(2)
     assert meter.count == 6
     assert meter.queries == [{"new": two, "old": one, "app": NAME}] * 6
+
+
+def test_several_templates_are_one_analysis(
+    release: Release, meter: Meter, tmp_path: pathlib.Path
+) -> None:
+    """As in Argo Rollouts' examples: shared and nested ones, defaults, a dry run."""
+    release.deploy("1").check()
+    shared = [{"name": "service-name"}, {"name": "times", "value": "2"}]
+    url = f"{meter.url}?service={{{{ args.service-name }}}}&metric="
+    count = "{{args.times}}"
+
+    def metric(name: str, **more: t.Any) -> dict[str, t.Any]:
+        web = {"url": f"{url}{name}", "jsonPath": "{$.rate}"}
+        provider = {"web": web}
+        return meter.metric(name=name, count=count, provider=provider, **more)
+
+    templates = (
+        template("success-rate", metric("success-rate"), args=shared),
+        template(
+            "error-rate",
+            metric(
+                "error-rate", successCondition="result < 0.5", failureCondition=None
+            ),
+            args=shared,
+            dryRun=[{"metricName": "error.*"}],
+            templates=[{"templateName": "success-rate"}, {"templateName": "latency"}],
+        ),
+        template("latency", metric("latency", initialDelay="300ms"), args=shared),
+    )
+    asked = {
+        "templates": ["success-rate", "error-rate"],
+        "args": [
+            {"name": "service-name", "value": PREVIEW},
+            {"name": "times", "value": 3},
+        ],
+    }
+    given = {"analysis_templates": as_file(tmp_path, *templates), PRE: asked}
+    release.deploy("2", **given).check()
+    assert release.directed_to(ACTIVE) == 2
+    metrics = state_of(release, PRE)["metrics"]
+    assert sorted(metrics) == ["error-rate", "latency", "success-rate"]
+    assert metrics["error-rate"]["phase"] == "Failed"
+    assert metrics["success-rate"]["successful"] == 3
+    assert metrics["latency"]["successful"] == 3
+    assert {query["service"] for query in meter.queries} == {PREVIEW}
+    by_metric = [query["metric"] for query in meter.queries]
+    counts = {name: by_metric.count(name) for name in metrics}
+    assert counts == {"error-rate": 1, "latency": 3, "success-rate": 3}
+
+
+# -- templates that are kept in the cluster --------------------------------------------
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+ARGO = "/apis/argoproj.io/v1alpha1"
+
+
+def definition(kind: str, scope: str) -> Object:
+    """As Argo Rollouts installs it, but for the schema."""
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io",
+            "scope": scope,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+
+def is_served(kube: Kube, kind: str) -> bool:
+    try:
+        kube.list(f"{ARGO}/{kind.lower()}s")
+    except ApiError as error:
+        # Not yet known, then not yet ready.
+        if error.code not in (404, 429):
+            raise
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def installed(kube: Kube, kind: str, scope: str) -> t.Iterator[None]:
+    """A definition, unless the cluster has it; what was made goes again."""
+    body = definition(kind, scope)
+    path = f"{DEFINITIONS}/{body['metadata']['name']}"
+    if kube.find(path) is not None:
+        yield
+        return
+    kube.create(DEFINITIONS, body)
+    try:
+        eventually(lambda: is_served(kube, kind), 30, f"a list of {kind}")
+        yield
+    finally:
+        kube.delete(path)
+
+
+@pytest.fixture
+def argo(kube: Kube) -> t.Iterator[None]:
+    """A cluster with Argo Rollouts' definitions of templates."""
+    with (
+        installed(kube, "AnalysisTemplate", "Namespaced"),
+        installed(kube, "ClusterAnalysisTemplate", "Cluster"),
+    ):
+        yield
+
+
+@pytest.fixture
+def cluster_template(kube: Kube, argo: None, meter: Meter) -> t.Iterator[str]:
+    """A ClusterAnalysisTemplate with a default and an argument that nothing uses."""
+    name = f"t-{secrets.token_hex(4)}"
+    args = [{"name": "app", "value": "none"}, {"name": "unused", "value": "x"}]
+    web = {"url": f"{meter.url}?wide={{{{args.app}}}}", "jsonPath": "{$.rate}"}
+    body = template(name, meter.metric(name="wide", provider={"web": web}), args=args)
+    path = f"{ARGO}/clusteranalysistemplates"
+    kube.create(path, {**body, "kind": "ClusterAnalysisTemplate"})
+    yield name
+    kube.delete(f"{path}/{name}")
+
+
+def test_templates_are_found_in_the_cluster(
+    release: Release, meter: Meter, cluster_template: str
+) -> None:
+    nested = [{"templateName": cluster_template, "clusterScope": True}]
+    body = template("rate", asking(meter), args=named("new", "old", "app"))
+    body["spec"]["templates"] = nested
+    path = f"{ARGO}/namespaces/{release.namespace}/analysistemplates"
+    release.kube.create(path, body)
+    release.deploy("1").check()
+    asked = {"templates": ["rate"], "args": ARGS}
+    release.deploy("2", **{PRE: asked, POST: {"templates": nested}}).check()
+    assert release.directed_to(ACTIVE) == 2
+    before, after = (state_of(release, kind)["metrics"] for kind in (PRE, POST))
+    assert sorted(before) == ["rate", "wide"]
+    assert sorted(after) == ["wide"]
+    wide = [query["wide"] for query in meter.queries if "wide" in query]
+    assert wide == [NAME] * 3 + ["none"] * 3
+
+
+def test_without_argo_s_definitions_a_template_is_missing(
+    kube: Kube, release: Release, wire: t.Callable[..., Wire]
+) -> None:
+    release.deploy("1").check()
+    requests = wire()
+    wide = {"templates": [{"templateName": "gone", "clusterScope": True}]}
+    text = message(release.deploy("2", **{PRE: "gone", POST: wide}))
+    where = "was found neither among the templates that were given nor in the cluster"
+    assert f"pre_promotion_analysis: AnalysisTemplate gone {where}" in text
+    assert f"post_promotion_analysis: ClusterAnalysisTemplate gone {where}" in text
+    assert not requests.writes

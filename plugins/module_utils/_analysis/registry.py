@@ -31,6 +31,10 @@ NAMES = (
 )
 
 
+# Their measurements go on elsewhere, and have to be found again and ended there.
+RESUMABLE = ("job", "kayenta")
+
+
 class Provider(t.Protocol):
     """What every module of :mod:`.providers` offers."""
 

@@ -235,6 +235,11 @@ def measured(
     return settled(spec, after, measurement.finished_at)
 
 
+def begun(spec: Spec, state: AnalysisState, name: str, now: datetime) -> AnalysisState:
+    """The analysis with a measurement that is about to go on elsewhere."""
+    return measured(spec, state, name, Measurement(RUNNING, now, resume_at=now))
+
+
 def counted(
     spec: Spec, state: AnalysisState, name: str, measurement: Measurement
 ) -> AnalysisState:

@@ -57,6 +57,7 @@ _SUBDOMAIN = re.compile(
     r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 )
 _BATCH = "batch/v1"
+_MOST_LAST_WORDS = 160
 _API_SECONDS = 120.0
 
 
@@ -427,7 +428,8 @@ def exit_of(pods: t.Sequence[Object]) -> str:
 
 
 def _exit(pod: Object, container: Object, ended: Object) -> str:
-    said = shown(str(ended.get("message") or ""))
+    # What comes after it, where to read the rest, must not be cut off.
+    said = shown(str(ended.get("message") or "")[:_MOST_LAST_WORDS])
     reason = ended.get("reason")
     known = f" ({reason})" if reason not in (None, "", "Error") else ""
     return (

@@ -135,6 +135,8 @@ def health_of(
         "pods": len(living),
         "ready": len(ready_since),
         "unready": len(unready),
+        # Early: what is long is cut at its end where it is kept.
+        "reasons": _capped([shown(reason) for reason in reasons]),
         "lost_ready": sum(pod.lost_ready for pod in living),
         "restarts": sum(pod.restarts for pod in living),
         "crash_loops": sum(pod.crash_loops for pod in living),
@@ -142,7 +144,6 @@ def health_of(
         "ended": len(present) - len(living),
         "warnings": len(warnings),
         "oldest_ready_seconds": max(int(oldest), 0),
-        "reasons": _capped([shown(reason) for reason in reasons]),
     }
 
 

@@ -308,6 +308,7 @@ ROWS = [
             f"revision 2 (web-{V2}) is paused before promotion",
             after(5),
             "until it is promoted by itself",
+            at_gate=True,
         ),
     ),
     Row(
@@ -320,6 +321,18 @@ ROWS = [
         "gate: a decision is not waited for",
         Want(PAUSED, V2),
         seen(PAUSED, release=MANUAL),
+        Done(),
+    ),
+    Row(
+        "gate: a decision is waited for where a person is asked",
+        Want(PAUSED, V2, attended=True),
+        seen(PAUSED, release=MANUAL),
+        Wait(f"revision 2 (web-{V2}) waits for a decision", at_gate=True),
+    ),
+    Row(
+        "gate: who is asked leaves once it was approved",
+        Want(PAUSED, V2, attended=True),
+        seen(PAUSED, release=MANUAL, approved=True),
         Done(),
     ),
     Row(

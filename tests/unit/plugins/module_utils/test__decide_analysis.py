@@ -57,6 +57,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Note,
     Scale,
     Step,
+    Wait,
 )
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     NOW,
@@ -423,6 +424,61 @@ def test_a_superseding_release_ends_what_goes_on_elsewhere() -> None:
     assert [s for s in world.steps if isinstance(s, EndMeasurement)]
     assert world.seen.record.analysis[PRE_PROMOTION].run != begun
     assert (active(world), world.seen.record.phase) == (V3, HEALTHY)
+
+
+CONTAINER = {"name": "smoke", "image": "smoke:1"}
+JOB = {"job": {"spec": {"template": {"spec": {"containers": [CONTAINER]}}}}}
+
+
+def with_job(*others: str) -> Parameters:
+    """A metric that goes on elsewhere, and others that do not."""
+    composed = json.loads(analysis("smoke", *others))
+    composed["metrics"][0] |= {"provider": JOB, "count": 1, "interval": "1s"}
+    return parameters(pre_promotion_analysis=canonical(composed))
+
+
+def test_what_goes_on_elsewhere_is_recorded_before_it_is_begun() -> None:
+    """Invariant 5: killed right after a Job was created, it is found again, or ended."""
+    world = at_rest()
+
+    def look(want: Want, step: Step) -> None:
+        if isinstance(step, Measure):
+            own = world.seen.record.analysis[step.kind].metric("smoke")
+            assert own.unfinished is not None
+            assert own.started == 1
+
+    world.look = look  # type: ignore[method-assign] # a spy on one instance
+    world.run(deploy(with_job()))
+    assert world.kinds().count("Measure") == 1
+    assert active(world) == V2
+
+
+@pytest.mark.parametrize("want", [go_on(ANALYSED), go_on(STABLE, abort=True)])
+def test_nothing_ends_before_what_is_being_created_can_be_ended(want: Want) -> None:
+    world = at_rest()
+    world.run(deploy(with_job("rate"), goal=PREVIEWED))
+    creating: frozenset[tuple[str, str]] = frozenset([(PRE_PROMOTION, "smoke")])
+
+    def look(_want: Want, step: Step) -> None:
+        if isinstance(step, Measure) and step.metric.name == "smoke":
+            raise Creating
+
+    class Creating(Exception):
+        pass
+
+    world.look = look  # type: ignore[method-assign] # a spy on one instance
+    with pytest.raises(Creating):
+        world.run(go_on(ANALYSED))
+    # The Job is being created just now, when the other metric fails.
+    world.act(lambda seen: dataclasses.replace(seen, measuring=creating))
+    world.verdicts = [FAILED] * 3
+    assert isinstance(world.run(want), Wait)
+    assert "EndMeasurement" not in world.kinds()
+    world.act(lambda seen: dataclasses.replace(seen, measuring=frozenset()))
+    world.look = lambda want, step: None  # type: ignore[method-assign] # as before
+    world.run(want)
+    assert world.kinds().count("EndMeasurement") == 1
+    assert world.seen.record.phase == DEGRADED
 
 
 def test_a_failing_metric_ends_the_job_of_another() -> None:
