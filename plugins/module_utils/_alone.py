@@ -9,6 +9,7 @@ Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import typing as t
@@ -17,6 +18,7 @@ from functools import cached_property
 
 from ._analysis import plan, schedule, verdict
 from ._analysis.measurement import Place
+from ._analysis.parsing import arguments_of
 from ._analysis.registry import RESUMABLE
 from ._analysis.spec import Metric
 from ._analysis.state import FINAL, SUCCESSFUL, AnalysisState, to_plain
@@ -74,7 +76,13 @@ class Alone:
                 "analysis: nothing was given to measure; name a template, or give name"
                 " to measure the release of a rollout."
             )
-        problems = missing_secrets(text, self._secrets, "analysis")
+        problems = [
+            f"analysis: argument {a.name}: podTemplateHashValue is the hash of a"
+            " rollout's revision, and this analysis stands alone; give it a value."
+            for a in arguments_of(json.loads(text))
+            if a.hash_of
+        ]
+        problems += missing_secrets(text, self._secrets, "analysis")
         if problems:
             raise BadInput("\n".join(problems))
         self._plan = plan.read(text, "", "")

@@ -18,6 +18,7 @@ from ._analysis.registry import provider
 from ._analysis.templates import compose, read_documents
 from ._errors import BadInput, NotFound
 from ._parameters import canonical
+from ._preflight import merged_rights
 from ._secrets import Secrets
 
 if t.TYPE_CHECKING:
@@ -80,7 +81,8 @@ def rights_needed(text: str, secrets: Secrets) -> dict[str, tuple[str, ...]]:
     for metric in composed["metrics"]:
         for name, config in metric["provider"].items():
             of_provider = getattr(provider(name), "rights", None)
-            found.update(of_provider(config) if of_provider is not None else {})
+            if of_provider is not None:
+                found = merged_rights(found, of_provider(config))
     given = secrets.names_given()
     if any("/".join(r) not in given for r in secrets_of(composed).values()):
         found["secrets"] = ("get",)

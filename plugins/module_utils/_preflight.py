@@ -118,7 +118,7 @@ class Preflight:
             return
         rules = status.get("resourceRules") or []
         missing = []
-        for resource, wanted in _merged(
+        for resource, wanted in merged_rights(
             _RIGHTS, _RIGHTS_TO_ADOPT if adopts else {}, *more
         ).items():
             lacking = [v for v in wanted if not _is_allowed(rules, resource, v)]
@@ -259,7 +259,9 @@ class Preflight:
             )
 
 
-def _merged(*rights: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def merged_rights(
+    *rights: t.Mapping[str, tuple[str, ...]],
+) -> dict[str, tuple[str, ...]]:
     """Verbs by resource, each once."""
     merged: dict[str, tuple[str, ...]] = {}
     for each in rights:
@@ -272,10 +274,12 @@ def _merged(*rights: t.Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ..
 def _is_allowed(rules: t.Sequence[Object], resource: str, verb: str) -> bool:
     """Whether RBAC rules allow a verb, maybe on some names only."""
     name, _dot, group = resource.partition(".")
+    _parent, slash, subresource = name.partition("/")
+    names_it = {name, "*", *([f"*/{subresource}"] if slash else [])}
     return any(
         {verb, "*"}.intersection(rule.get("verbs") or [])
         and {group, "*"}.intersection(rule.get("apiGroups") or [])
-        and {name, "*"}.intersection(rule.get("resources") or [])
+        and names_it.intersection(rule.get("resources") or [])
         for rule in rules
     )
 

@@ -26,10 +26,7 @@ import typing as t
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [
-    str(ROOT / ".build" / "collections"),
-    *(str(ROOT / "tests" / folder) for folder in ("checks", "cluster")),
-]
+sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT / "tests" / "checks")]
 
 import environments  # noqa: E402
 from measure import Cost, Request, Wire, Witness, run  # noqa: E402
@@ -138,6 +135,18 @@ class Bench:
             "tasks": [task] * tasks,
         }
         return self.play(self.file([play]), *arguments)
+
+    def sleep(self, seconds: int) -> Cost:
+        """Run one task that only waits: what waiting costs Ansible itself."""
+        task = {"name": "Wait", "ansible.builtin.command": f"sleep {seconds}"}
+        play = {
+            "name": "Wait",
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "tasks": [task],
+        }
+        return self.play(self.file([play]))
 
     def handwritten(self) -> Cost:
         namespace = self.namespace()
@@ -263,27 +272,43 @@ def measure_update(bench: Bench) -> Update:
 
 @dataclass(frozen=True)
 class Analysed:
-    """One update that was measured, and from the first measurement to the last."""
+    """One update that was measured, beside one that was not, on the same cluster."""
 
     cost: Cost
     requests: list[Request]
-    started: float
+    beside: Update
     measured_seconds: float
+    """From the first measurement to the last."""
+    waiting_cpu_seconds: float
+    """What Ansible itself costs while a task takes as long as the ideal analysis."""
+
+    @property
+    def more_wall_seconds(self) -> float:
+        return self.cost.wall_seconds - self.beside.cost.wall_seconds
+
+    @property
+    def more_cpu_seconds(self) -> float:
+        return self.cost.cpu_seconds - self.beside.cost.cpu_seconds
+
+    @property
+    def more_requests(self) -> int:
+        return len(self.requests) - len(self.beside.requests)
+
+    @property
+    def more_writes(self) -> int:
+        return writes(self.requests) - writes(self.beside.requests)
 
 
-def measure_analysed(bench: Bench, meter: Meter) -> Analysed:
+def measure_analysed(bench: Bench, meter: Meter, beside: Update) -> Analysed:
     namespace = bench.namespace()
     bench.deploy(namespace, "1")
     wire = bench.wire()
     meter.asked_at.clear()
     cost = bench.deploy(namespace, "2", **meter.analysis())
     requests = wire.requests()
-    return Analysed(
-        cost=cost,
-        requests=requests,
-        started=requests[0].at,
-        measured_seconds=meter.asked_at[-1] - meter.asked_at[0],
-    )
+    measured_seconds = meter.asked_at[-1] - meter.asked_at[0]
+    waiting = bench.sleep(IDEAL_SECONDS).cpu_seconds - bench.sleep(0).cpu_seconds
+    return Analysed(cost, requests, beside, measured_seconds, waiting)
 
 
 def median(values: t.Iterable[float]) -> float:
@@ -347,27 +372,33 @@ def report_update(updates: list[Update], noops: list[Cost], hand: list[Cost]) ->
     )
 
 
-def report_analysed(analysed: list[Analysed], updates: list[Update]) -> None:
-    wall = median(a.cost.wall_seconds for a in analysed)
-    cpu = median(a.cost.cpu_seconds for a in analysed)
-    more_wall = wall - median(u.cost.wall_seconds for u in updates)
-    more_cpu = cpu - median(u.cost.cpu_seconds for u in updates)
-    requests = median(len(a.requests) for a in analysed)
-    more_requests = requests - median(len(u.requests) for u in updates)
-    written = median(writes(a.requests) for a in analysed)
-    more_written = written - median(writes(u.requests) for u in updates)
+def report_analysed(analysed: list[Analysed]) -> None:
+    more_wall = median(a.more_wall_seconds for a in analysed)
     drift = median(a.measured_seconds for a in analysed) - IDEAL_SECONDS
     show(
         f"The same update, measured {MEASUREMENTS} times, every"
-        f" {INTERVAL_SECONDS} s: at best {IDEAL_SECONDS} s more",
-        Row("wall", wall, "s"),
+        f" {INTERVAL_SECONDS} s: at best {IDEAL_SECONDS} s more,"
+        f" medians of {len(analysed)}",
+        Row("wall", median(a.cost.wall_seconds for a in analysed), "s"),
         Row("wall, beyond the update without it", more_wall, "s"),
-        Row("of it overhead", more_wall - IDEAL_SECONDS, "s"),
+        Row("of that overhead", more_wall - IDEAL_SECONDS, "s"),
         Row("of that between the first measurement and the last", 1000 * drift, "ms"),
-        Row("CPU, beyond the update without it", more_cpu, "s"),
-        Row("requests to the API server", requests, ""),
-        Row("beyond the update without it", more_requests, ""),
-        Row("of them writes", more_written, ""),
+        Row(
+            "CPU, beyond the update without it",
+            median(a.more_cpu_seconds for a in analysed),
+            "s",
+        ),
+        Row(
+            f"CPU that Ansible takes for a task that sleeps {IDEAL_SECONDS} s",
+            median(a.waiting_cpu_seconds for a in analysed),
+            "s",
+        ),
+        Row(
+            "requests, beyond the update without it",
+            median(a.more_requests for a in analysed),
+            "",
+        ),
+        Row("of them writes", median(a.more_writes for a in analysed), ""),
     )
 
 
@@ -469,8 +500,7 @@ def measure(bench: Bench, meter: Meter, quick: bool, profile: bool) -> None:
     times, hosts, fleets = (1, 10, 1) if quick else (5, 50, 3)
     say("warming up")
     bench.noop(measure_update(bench).cost)
-    updates = measure_updates(bench, times, profile)
-    measure_analyses(bench, meter, updates, profile)
+    measure_updates(bench, meter, times, profile)
     say(f"{hosts} rollouts: the first version of each")
     inventory = bench.inventory(hosts)
     bench.fleet(inventory, "1")
@@ -478,34 +508,24 @@ def measure(bench: Bench, meter: Meter, quick: bool, profile: bool) -> None:
     measure_analysed_fleets(bench, meter, inventory, hosts, fleets)
 
 
-def measure_updates(bench: Bench, times: int, profile: bool) -> list[Update]:
-    updates, noops, hand = [], [], []
+def measure_updates(bench: Bench, meter: Meter, times: int, profile: bool) -> None:
+    updates, analysed, noops, hand = [], [], [], []
     for number in range(1, times + 1):
         say(f"one update: run {number} of {times}")
         updates.append(measure_update(bench))
+        analysed.append(measure_analysed(bench, meter, updates[-1]))
         noops.append(bench.noop(updates[-1].cost))
         hand.append(bench.handwritten())
     report_update(updates, noops, hand)
+    report_analysed(analysed)
     if profile:
         last = updates[-1]
         show_requests("Requests of an update", last.requests, last.started)
-        again = last.again_requests
-        show_requests("Requests of a run without a change", again, again[0].at)
-    return updates
-
-
-def measure_analyses(
-    bench: Bench, meter: Meter, updates: list[Update], profile: bool
-) -> None:
-    analysed = []
-    for number in range(1, len(updates) + 1):
-        say(f"one update that is measured: run {number} of {len(updates)}")
-        analysed.append(measure_analysed(bench, meter))
-    report_analysed(analysed, updates)
-    if profile:
-        last = analysed[-1]
-        title = "Requests of an update that is measured"
-        show_requests(title, last.requests, last.started)
+        for title, requests in (
+            ("Requests of a run without a change", last.again_requests),
+            ("Requests of an update that is measured", analysed[-1].requests),
+        ):
+            show_requests(title, requests, requests[0].at)
 
 
 def measure_fleets(bench: Bench, inventory: str, hosts: int, fleets: int) -> None:

@@ -449,5 +449,19 @@ def test_an_analysis_alone(playbook: Playbook, meter: Meter, path: Path) -> None
         assert said in message(failed)
 
 
+def test_alone_there_is_no_revision(
+    playbook: Playbook, meter: Meter, tmp_path: pathlib.Path
+) -> None:
+    given = meter.template()
+    web = given["spec"]["metrics"][0]["provider"]["web"]
+    web["url"] += "?revision={{args.hash}}"
+    latest = {"podTemplateHashValue": "Latest"}
+    given["spec"]["args"] = [{"name": "hash", "valueFrom": latest}]
+    file = as_file(tmp_path, given)
+    run = alone(playbook, "action", analysis_templates=file, analysis="rate")
+    assert "analysis: argument hash: podTemplateHashValue" in message(run)
+    assert meter.count == 0
+
+
 def test_alone_it_needs_something_to_measure(playbook: Playbook, path: Path) -> None:
     assert "analysis: nothing was given to measure" in message(alone(playbook, path))

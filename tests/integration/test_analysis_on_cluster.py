@@ -169,7 +169,9 @@ def recorded(release: Release, handle: Handle, kind: str, metric: str) -> None:
         ):
             return False
         metrics = state_of(release, kind).get("metrics", {})
-        return bool(metrics.get(metric, {}).get("measurements"))
+        taken = metrics.get(metric, {}).get("measurements")
+        # Without metadata, its Job is about to be created.
+        return bool(taken and taken[-1].get("metadata"))
 
     eventually(is_recorded, 60, f"a measurement of {metric} in the record")
 

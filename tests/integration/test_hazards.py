@@ -13,6 +13,9 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.cutover.bluegreen.tests.integration.support.analysis import (
+    template,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
     resource_path,
 )
@@ -39,25 +42,12 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import
 LONG = 600
 
 
-def template(server: HttpServer, **metric: t.Any) -> dict[str, t.Any]:
-    """A metric that the test's own web server answers."""
-    return {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "AnalysisTemplate",
-        "metadata": {"name": "rate"},
-        "spec": {
-            "metrics": [
-                {
-                    "name": "rate",
-                    "successCondition": "result >= 0.95",
-                    "provider": {
-                        "web": {"url": f"{server.url}/rate", "jsonPath": "{$.rate}"}
-                    },
-                    **metric,
-                }
-            ]
-        },
-    }
+def rate_of(server: HttpServer, **web: t.Any) -> dict[str, t.Any]:
+    """A template that the test's own web server answers."""
+    block = {"url": f"{server.url}/rate", "jsonPath": "{$.rate}", **web}
+    condition = "result >= 0.95"
+    metric = {"successCondition": condition, "provider": {"web": block}}
+    return template("rate", {"name": "rate", **metric})
 
 
 def test_h1_the_way_back_needs_nothing_of_v2(
@@ -73,9 +63,7 @@ def test_h1_the_way_back_needs_nothing_of_v2(
 
     with HttpServer() as server:
         server.reply(once_v2_is_broken, path="/rate")
-        given = template(server)
-        web = given["spec"]["metrics"][0]["provider"]["web"]
-        web["timeoutSeconds"] = 60
+        given = rate_of(server, timeoutSeconds=60)
         run = release.deploy(
             "2",
             steering={"unready_after": "2s"},
@@ -121,7 +109,7 @@ def test_h4_a_retry_measures_pods_and_not_their_absence(release: Release) -> Non
     with HttpServer() as server:
         server.reply(rate, path="/rate")
         given = {
-            "analysis_templates": template(server),
+            "analysis_templates": rate_of(server),
             "pre_promotion_analysis": "rate",
         }
         assert release.deploy("2", **given).rc == 2
