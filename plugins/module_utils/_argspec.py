@@ -100,6 +100,11 @@ MODULES: dict[str, Spec] = {
         "name": {"type": "str"},
         "analysis_templates": {"type": "raw"},
         "analysis": {"type": "raw"},
+        "until": {
+            "type": "str",
+            "choices": ["analysed", "promoted", "verified"],
+            "default": "analysed",
+        },
         **SECRETS,
         **EXPECTED,
         **WAIT,

@@ -540,12 +540,22 @@ def _release_until(task: Task, want: Want) -> Result:
         return task.result(
             task.drive(dataclasses.replace(want, goal=RETIRED)), goes_on=False
         )
+    return task.result(_drive_until(task, want), goes_on=True)
+
+
+def _drive_until(task: Task, want: Want) -> Observed:
+    """To the goal, and on to ``until`` where the gate is open: no task's start-up
+    stands between what is ready and its promotion.
+    """
     seen = task.drive(want)
+    if task.runtime.check_mode:
+        return seen
     nothing_between = next_task(want, seen, task.clock.now()) == "promote"
     until = task.params["until"]
-    if until != PREVIEWED and nothing_between:
-        seen = task.engine.run(dataclasses.replace(want, goal=until))
-    return task.result(seen, goes_on=True)
+    if until in (PROMOTED, VERIFIED) and nothing_between:
+        want = dataclasses.replace(want, goal=until)
+        seen = task.engine.run(want)
+    return seen
 
 
 def _preflight(task: Task, release: Release) -> Adoption | None:
@@ -626,7 +636,15 @@ def _analysis(task: Task) -> Result:
                 " leave it out, or leave out name to run an analysis alone."
             )
     view = View(Want(ANALYSED), task.load(), task.clock.now())
-    return _go_on(task, VERIFIED if view.is_active else ANALYSED)
+    if view.is_active:
+        return _go_on(task, VERIFIED)
+    want = Want(
+        ANALYSED,
+        hash=task.expected(view.seen, view.target_hash),
+        inline=task.inline,
+    )
+    seen = _drive_until(task, want)
+    return task.result(seen, goes_on=True)
 
 
 def _pause(task: Task) -> Result:

@@ -49,6 +49,14 @@ options:
       - The name of a template, a list of names, or a mapping with the keys
         C(templates), C(args), C(dry_run) and C(measurement_retention).
     type: raw
+  until:
+    description:
+      - How far this task goes.
+      - With V(promoted) it promotes the new revision itself where no pause lies
+        between; with V(verified) it goes on through the post-promotion analysis.
+    type: str
+    choices: [analysed, promoted, verified]
+    default: analysed
 seealso:
   - module: cutover.bluegreen.bluegreen_rollout
   - module: cutover.bluegreen.bluegreen_pause

@@ -352,6 +352,23 @@ def test_check_mode_plans_and_measures_nothing(release: Release, meter: Meter) -
     assert list(release.sizes()) == [1]
 
 
+@pytest.mark.parametrize("until", ["analysed", "verified"])
+def test_check_mode_of_one_task_writes_nothing(
+    release: Release, meter: Meter, wire: t.Callable[..., Wire], until: str
+) -> None:
+    release.deploy("1").check()
+    given = {**measured_by(meter, PRE, count=1000), "wait": "detach"}
+    handle = release.start_deploy("2", **given)
+    eventually(lambda: meter.count > 1, 60, "measurements")
+    handle.kill_tree()
+    measured, requests = meter.count, wire()
+    task = {"bluegreen_analysis": {"until": until}, "check_mode": True}
+    assert release.play(task).check().results[-1].result["planned"]
+    assert not requests.writes
+    assert meter.count == measured
+    assert release.directed_to(ACTIVE) == 1
+
+
 # -- secrets ---------------------------------------------------------------------------
 
 
