@@ -159,6 +159,8 @@ class Engine:
                 want = dataclasses.replace(want, goal=STABLE, deploy=None, abort=True)
 
     def _arrive(self) -> Observed:
+        # Who slept through a takeover must not report what it knew before.
+        self._lock.check()
         self.flush()
         if self._aborted_because:
             raise Aborted(self._aborted_because)

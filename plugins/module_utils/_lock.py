@@ -89,15 +89,15 @@ class Lock:
             return
         found = self._api.find(f"{self._folder}/{self._name}")
         taken_over = ""
+        if found is not None and self._is_others(found):
+            found = self._wait_for_end_of(found)
+            if found is not None and self._is_others(found):
+                taken_over = _display(found)
         if found is None:
             lease = self._create()
-        elif _identity(found) == self._holder.identity():
-            lease = found if self._is_fresh(found) else self._take(found)
-        elif not _identity(found):
-            lease = self._take(found)
+        elif _identity(found) == self._holder.identity() and self._is_fresh(found):
+            lease = found
         else:
-            self._wait_until_dead(found)
-            taken_over = _display(found)
             lease = self._take(found)
         self._lease = lease
         self._seen_alive = time.monotonic()
@@ -108,13 +108,16 @@ class Lock:
     def live_holder(self) -> str:
         """Another run that drives this rollout, as people know it; empty if none."""
         found = self._api.find(f"{self._folder}/{self._name}")
-        if found is None or _identity(found) in ("", self._holder.identity()):
+        if found is None or not self._is_others(found):
             return ""
         try:
-            self._wait_until_dead(found)
+            self._wait_for_end_of(found)
         except LockHeld:
             return _display(found)
         return ""
+
+    def _is_others(self, lease: Object) -> bool:
+        return _identity(lease) not in ("", self._holder.identity())
 
     def _is_fresh(self, lease: Object) -> bool:
         renewed = parse_instant(lease["spec"].get("renewTime"))
@@ -177,14 +180,16 @@ class Lock:
             " that run."
         )
 
-    def _wait_until_dead(self, lease: Object) -> None:
-        """Until the holder has not been seen renewing for a whole lease.
+    def _wait_for_end_of(self, lease: Object) -> Object | None:
+        """Until another's lease is free, or was not seen renewed for its whole length.
 
-        :raises LockHeld: it renewed.
+        Returns it as it then is: still with its dead holder, free, or deleted.
+
+        :raises LockHeld: it was renewed.
         """
         holder = Holder.from_identity(_identity(lease))
         if holder is not None and holder.is_gone():
-            return
+            return lease
         query = {"fieldSelector": f"metadata.name={self._name}"}
         watched = Collection(self._folder, query)
         watched.load(self._api)
@@ -194,13 +199,14 @@ class Lock:
         try:
             while (left := deadline - time.monotonic()) > 0:
                 current = watched.items.get(self._name)
-                if current is None or not _identity(current):
-                    return
+                if current is None or not self._is_others(current):
+                    return current
                 if _version(current) != _version(lease):
                     raise self._held_by(_display(current))
                 watches.wait(left)
         finally:
             watches.close()
+        return lease
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):

@@ -205,6 +205,7 @@ class Playbook:
         env: t.Mapping[str, str | None] | None = None,
         files: t.Mapping[str, str] | None = None,
         path: t.Literal["action", "module"] = "action",
+        prefix: t.Sequence[str] = (),
         timeout: float = 120,
     ) -> Handle:
         """Start a playbook: its name, or its play or plays.
@@ -212,7 +213,8 @@ class Playbook:
         `extra_vars` keep their types. `inventory` is what `-i` takes, or a mapping as
         in a YAML inventory. In `env`, None takes a variable away. `files` are made in
         the working folder, which is otherwise empty. `path` chooses whether the action
-        plugins do the work themselves or hand over to their modules.
+        plugins do the work themselves or hand over to their modules. `prefix` is a
+        program that executes its arguments.
         """
         base = self._tmp / f"run-{next(self._count)}"
         work = base / "work"
@@ -236,7 +238,7 @@ class Playbook:
                 environment.pop(key, None)
             else:
                 environment[key] = value
-        handle = Handle([*command, *args], base, environment, timeout)
+        handle = Handle([*prefix, *command, *args], base, environment, timeout)
         self._handles.append(handle)
         return handle
 

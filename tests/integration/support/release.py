@@ -44,6 +44,7 @@ class Release:
         *,
         args: t.Sequence[str] = (),
         env: t.Mapping[str, str] | None = None,
+        prefix: t.Sequence[str] = (),
         **variables: t.Any,
     ) -> Handle:
         """Start a playbook of the collection on this rollout."""
@@ -55,6 +56,7 @@ class Release:
             path=self.path,
             # ansible-playbook leaves the flushing of a file or pipe to the system.
             env={"PYTHONUNBUFFERED": "1", **(env or {})},
+            prefix=prefix,
         )
 
     def run(self, playbook: str, **variables: t.Any) -> Run:

@@ -44,10 +44,10 @@ def read(name: str) -> t.Any:
 def variables() -> Data:
     """What the playbook sees: both files, and its own variables."""
     (play,) = read("playbooks/create_in_awx.yml")
-    found: Data = {}
+    found: Data = dict(play["vars"])
     for name in play["vars_files"]:
         found |= read(f"playbooks/{name}")
-    return found | play["vars"]
+    return found
 
 
 OMIT = object()
@@ -63,7 +63,7 @@ def rendered(value: t.Any, variables: Data) -> t.Any:
     if not isinstance(value, str) or "{{" not in value:
         return value
     template = NativeEnvironment().from_string(value)
-    found = template.render(**variables, omit=OMIT)
+    found: t.Any = template.render(**variables, omit=OMIT)
     found = list(found) if hasattr(found, "__next__") else found
     return found if found == value else rendered(found, variables)
 

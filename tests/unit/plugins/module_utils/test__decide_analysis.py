@@ -438,7 +438,7 @@ def with_job(*others: str) -> Parameters:
 
 
 def test_what_goes_on_elsewhere_is_recorded_before_it_is_begun() -> None:
-    """Invariant 5: killed right after a Job was created, it is found again, or ended."""
+    """Invariant 5: a run killed right after it created a Job finds it again."""
     world = at_rest()
 
     def look(want: Want, step: Step) -> None:

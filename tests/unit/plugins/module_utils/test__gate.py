@@ -67,7 +67,9 @@ def test_it_says_once_how_to_decide_and_when_it_goes_on() -> None:
 def test_a_run_that_leaves_says_who_goes_on() -> None:
     said: list[str] = []
     gatekeeper(said).leave(UNTIL)
-    assert said[-1] == "the resume playbook promotes it from 2026-03-01T12:00:00.000Z on"
+    assert (
+        said[-1] == "the resume playbook promotes it from 2026-03-01T12:00:00.000Z on"
+    )
     said.clear()
     gatekeeper(said).leave(None)
     assert said[-1] == "it stays paused until one of them is run"

@@ -167,6 +167,51 @@ def test_a_second_one_is_told_who_has_it(leases: Leases, start: Start) -> None:
     assert leases.holder() == THEIRS.identity()
 
 
+@pytest.mark.parametrize("released_before", [False, True])
+def test_the_second_of_the_same_moment_is_told_who_was_first(
+    leases: Leases,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    released_before: bool,
+) -> None:
+    """Both looked before either of them wrote."""
+    if released_before:
+        earlier = start(OURS)
+        earlier.lock.acquire()
+        earlier.lock.release()
+    looked = [copy.deepcopy(leases.lease)]
+    start(THEIRS).lock.acquire()
+    find = leases.find
+    monkeypatch.setattr(leases, "find", lambda p: looked.pop() if looked else find(p))
+    second = start(OURS)
+    with pytest.raises(LockHeld, match="driven by AWX job 2, which began at the same"):
+        second.lock.acquire()
+    assert not second.lock.held
+    assert leases.holder() == THEIRS.identity()
+
+
+def test_one_that_lets_go_while_it_is_looked_at_is_followed(
+    leases: Leases, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came to its end: there is nothing to take over, and nobody to wait for."""
+    first = start(THEIRS)
+    first.lock.acquire()
+    find = leases.find
+
+    def find_just_before_its_end(path: str) -> Object | None:
+        found = find(path)
+        if leases.holder() == THEIRS.identity():
+            monkeypatch.setattr(leases, "find", find)
+            first.lock.release()
+        return found
+
+    monkeypatch.setattr(leases, "find", find_just_before_its_end)
+    second = start(OURS)
+    second.lock.acquire()
+    assert leases.holder() == OURS.identity()
+    assert not second.taken_over
+
+
 def test_one_that_is_not_seen_renewing_is_taken_over(
     leases: Leases, start: Start
 ) -> None:
