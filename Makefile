@@ -13,7 +13,7 @@ WITH_ENV := PATH="$(CURDIR)/.build/venv/bin:$$PATH" \
 	ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/collections"
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint units integration molecule lanes bench \
+.PHONY: help env demo test test-faults lint units integration molecule lanes bench \
 	build cluster cluster-down changelog requirements clean
 
 help: ## list the targets
@@ -24,6 +24,9 @@ demo: env ## release an application on the embedded cluster and watch every step
 
 test: env ## everything: checks, units, integration, Molecule, lanes, the built tarball
 	@$(RUN) all
+
+test-faults: env ## every request of an update, an abort and a rollback meets every fault
+	@$(RUN) faults
 
 lint: env ## style, types, documentation and Ansible's rules, without a cluster
 	@$(RUN) lint

@@ -471,7 +471,11 @@ def _refusal(method: str, path: str, response: t.Any, host: str) -> ApiError:
     if status == 404:
         return NotFound(f"There is no {what} (404): {message}", status)
     if status == 410:
-        return Gone(message, status)
+        return Gone(
+            f"The API server no longer knows what to {verb} of {what} (410):"
+            f" {message.rstrip('.')}; run again.",
+            status,
+        )
     if status == 409 or (status == 422 and method == "PATCH"):
         return Conflict(f"Somebody else changed {what}: {message}", status)
     return ApiError(

@@ -1360,8 +1360,16 @@ def next_task(want: Want, seen: Observed, now: datetime) -> str:
 
 
 def _rest_task(view: View) -> str:
+    """What is due later, or what a run that was killed has left undone."""
     if _close_what_others_opened(view) is not None:
         return "promote"
     waits = [r for r in _old_revisions(view) if r.replicas > 0]
-    due = any(r.hash in view.record.retire_at for r in waits)
-    return "scale_down" if due and view.want.inline else "none"
+    if view.want.inline and any(r.hash in view.record.retire_at for r in waits):
+        return "scale_down"
+    settle = Want(VERIFIED, view.target_hash, inline=view.want.inline)
+    if not isinstance(decide(settle, view.seen, view.now), Done):
+        return "promote"
+    retire = dataclasses.replace(settle, goal=RETIRED)
+    if view.want.inline and not isinstance(decide(retire, view.seen, view.now), Done):
+        return "scale_down"
+    return "none"

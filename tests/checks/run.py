@@ -50,11 +50,15 @@ STEPS = (
     step("sanity", "lint sanity", checks.sanity),
     step("galaxy-importer", "build", checks.galaxy_importer),
     step("units", "units", suites.units),
-    step("embedded cluster", "integration molecule lanes", suites.cluster_binaries),
+    step(
+        "embedded cluster", "integration molecule lanes faults", suites.cluster_binaries
+    ),
     step("integration", "integration", suites.integration),
     step("molecule", "molecule", suites.molecule),
     step("lane 2.19", "lanes", lambda: suites.lane("lane-2.19")),
     step("lane 2.16", "lanes", lambda: suites.lane("lane-2.16")),
+    # Hours, not minutes: "all" has a sample of it among the integration tests.
+    Step("faults", frozenset({"faults"}), suites.faults),
 )
 GROUPS = sorted(frozenset[str]().union(*(one.groups for one in STEPS)))
 

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import pathlib
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import environments
@@ -28,6 +32,14 @@ def units() -> Outcome:
 def integration() -> Outcome:
     """Run the tests on a real Kubernetes API; they start it themselves."""
     return pytest("integration", [INTEGRATION, "--durations=10"], limit=30 * MINUTE)
+
+
+def faults() -> Outcome:
+    """Let every request of a release meet every fault; the tests share the workers."""
+    arguments = [f"{INTEGRATION}/test_faults.py", "--dist=load", "--durations=0"]
+    return pytest(
+        "faults", arguments, limit=300 * MINUTE, env={"BLUEGREEN_FAULTS": "all"}
+    )
 
 
 def cluster_binaries() -> Outcome:
@@ -60,8 +72,12 @@ def pytest(
     arguments: list[str],
     environment: str = "main",
     limit: float = 30 * MINUTE,
+    env: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run pytest in an environment; return what its report counts."""
+    """Run pytest in an environment; return what its report counts.
+
+    :param env: variables beside the environment's own.
+    """
     path = BUILD / "reports" / f"{report}.xml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -72,12 +88,24 @@ def pytest(
             f"--junitxml={path}",
             *arguments,
         ],
-        env=base_environment(environment),
+        env={**base_environment(environment), **(env or {})},
         limit=limit,
     )
-    outcome = counted([path] if path.exists() else [], code)
-    note = f"{report}: {outcome.note}" if outcome.note else ""
-    return replace(outcome, note=note)
+    reports = [path] if path.exists() else []
+    outcome = counted(reports, code)
+    noted = [note for note in (outcome.note, faults_told(reports)) if note]
+    return replace(outcome, note=f"{report}: {'; '.join(noted)}" if noted else "")
+
+
+def faults_told(reports: list[pathlib.Path]) -> str:
+    """Return how many faults the tests injected, and how many were survived."""
+    told = Counter[str]()
+    for report in reports:
+        for noted in ET.parse(report).getroot().iter("property"):
+            if noted.get("name", "").startswith("faults_"):
+                told[noted.get("name", "")] += int(noted.get("value", "0"))
+    injected, survived = told["faults_injected"], told["faults_survived"]
+    return f"{injected} faults injected, {survived} survived" if injected else ""
 
 
 def molecule() -> Outcome:

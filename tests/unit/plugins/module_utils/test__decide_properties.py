@@ -841,3 +841,62 @@ def test_an_abort_that_was_ended_midway_is_gone_on_with(ended_after: int) -> Non
 def test_original_selectors_are_what_the_states_are_built_of() -> None:
     assert service(V1).selector == {**ORIGINAL, names.LABEL_HASH: V1}
     assert pods_of(revision(V1, 2)) == {f"{V1}-0", f"{V1}-1"}
+
+
+def killed_after(walk: World, steps: int, wanted: t.Iterable[Want]) -> None:
+    """Run the modules, up to a step at which the run is killed."""
+    for want in wanted:
+        left = steps - len(walk.steps)
+        try:
+            walk.run(want, left) if left > 0 else None
+        except AssertionError as error:
+            if "no end after" not in str(error):
+                raise
+
+
+GOALS = {
+    "analysis": VERIFIED,
+    "pause": PAUSED,
+    "promote": VERIFIED,
+    "scale_down": RETIRED,
+}
+
+
+def resume(walk: World) -> Step:
+    """What the playbook `resume` runs: each task names the one that goes on.
+
+    :returns: Fail as soon as one of them fails.
+    """
+    for _task in range(5):
+        task = next_task(Want(RETIRED), walk.seen, walk.now)
+        if task == "none":
+            return Done()
+        target = View(Want(RETIRED), walk.seen, walk.now).target_hash
+        end = walk.run(Want(GOALS[task], target))
+        if isinstance(end, Fail):
+            return end
+    raise AssertionError(f"{task} is never done: {walk.seen}")
+
+
+@given(releases, st.integers(1, 2), st.booleans(), st.booleans(), st.integers(1, 40))
+@settings(max_examples=examples(120))
+def test_what_was_killed_anywhere_is_resumed_to_its_end(
+    release: Parameters, services: int, with_preview: bool, abort: bool, steps: int
+) -> None:
+    """Invariant 5: where no task is left, nothing is."""
+    walk = Walk(at_rest(with_preview, services))
+    release = dataclasses.replace(
+        release,
+        preview_services=("web-preview",) if with_preview else (),
+        auto_promotion_enabled=True,
+        auto_promotion_seconds=60 if abort else 0,
+    )
+    wanted = modules((V2, release), False, abort)
+    if abort:
+        wanted = [Want(PREVIEWED, V2, release), Want(STABLE, abort=True), Want(RETIRED)]
+    killed_after(walk, steps, wanted)
+    end = resume(walk)
+    created = walk.seen.revision(V2) is not None
+    assert isinstance(end, Done if created else Fail), end
+    left = decide(Want(RETIRED), walk.seen, walk.now)
+    assert type(left) is type(end), (left, walk.seen)
