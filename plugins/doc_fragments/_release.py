@@ -16,8 +16,11 @@ options:
       - With V(restarted) the pods of the active revision are replaced, each new one
         ready before an old one goes, so that no PodDisruptionBudget is touched. It
         needs O(name) and O(namespace) only.
+      - With V(ejected) the rollout becomes a plain Deployment and plain Services again,
+        as they were before their first release, without restarting a pod. It needs
+        O(name) and O(namespace) only.
     type: str
-    choices: [released, restarted]
+    choices: [released, restarted, ejected]
     default: released
   definition:
     description:
@@ -152,6 +155,16 @@ options:
       - What measures the new revision once it serves all users. If it fails, the old
         revision takes them back, which is kept until then.
       - Given as O(pre_promotion_analysis).
+    type: raw
+  pdb:
+    description:
+      - What the PodDisruptionBudget of each revision asks for, as a mapping with
+        C(minAvailable) or C(maxUnavailable), and C(unhealthyPodEvictionPolicy) if
+        wanted.
+      - One is kept for each revision that has pods, so that a drain of nodes counts
+        their pods apart. Any other PodDisruptionBudget over the same pods is refused by
+        name, because two of them make every eviction fail.
+      - If not given, none is kept.
     type: raw
   cutover:
     description:

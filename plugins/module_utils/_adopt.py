@@ -27,6 +27,7 @@ from ._watches import Collection, Watches
 
 Object = dict[str, t.Any]
 Report = t.Callable[[str], None]
+T = t.TypeVar("T")
 
 _ANNOTATION_ADOPTING = f"{names.PREFIX}/adopting"
 _POD_TEMPLATE_HASH = "pod-template-hash"
@@ -70,6 +71,7 @@ class Adoption:
             return False
         plain = self._api.find(f"{self._folder}/deployments/{self._deployment.name}")
         if plain is not None and not _is_of_rollout(plain):
+            _refuse_half_ejected(plain)
             self.plain = plain
             self.hash = _annotation(plain, _ANNOTATION_ADOPTING)
             if not self.hash:
@@ -99,13 +101,8 @@ class Adoption:
     def _refuse_unsettled(self, plain: Object) -> None:
         name = plain["metadata"]["name"]
         status, wanted = plain.get("status") or {}, plain["spec"].get("replicas", 1)
-        observed = status.get("observedGeneration", 0)
-        counts = {
-            key: status.get(key, 0)
-            for key in ("replicas", "updatedReplicas", "availableReplicas")
-        }
-        settled = observed >= plain["metadata"]["generation"]
-        if not settled or any(n != wanted for n in counts.values()):
+        counts = {k: status.get(k, 0) for k in ("updatedReplicas", "availableReplicas")}
+        if not is_settled(plain):
             raise BadInput(
                 f"definition: Deployment {name} is running and not settled"
                 f" ({counts['availableReplicas']} of {wanted} pods available,"
@@ -145,10 +142,23 @@ class Adoption:
         path = f"{self._folder}/deployments/{plain['metadata']['name']}"
         with blames_definition():
             applied = self._api.replace(path, body, {"dryRun": "All"})
-        running = _without_restart(plain["spec"]["template"])
-        if _without_restart(applied["spec"]["template"]) == running:
+        kept = self._hash_that_stays(plain)
+        if kept:
+            return kept
+        running = _bare(plain["spec"]["template"])
+        if _bare(applied["spec"]["template"]) == running:
             return self._deployment.hash
         return hash_of(running)
+
+    def _hash_that_stays(self, plain: Object) -> str:
+        """The hash that its ReplicaSet selects by since an earlier rollout was ejected:
+        a ReplicaSet's selector cannot be changed. Empty if there is none.
+        """
+        for replica_set in self._owned_replica_sets(plain):
+            if replica_set["spec"].get("replicas", 0) > 0:
+                selector = replica_set["spec"]["selector"].get("matchLabels") or {}
+                return str(selector.get(names.LABEL_HASH, ""))
+        return ""
 
     def describe(self) -> str:
         """One line of a plan."""
@@ -225,13 +235,16 @@ class Adoption:
             kind="deployments",
         )
 
-    def _running_replica_set(self, plain: Object) -> Object:
+    def _owned_replica_sets(self, plain: Object) -> list[Object]:
         labels = plain["spec"]["selector"].get("matchLabels") or {}
         selector = ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
         listed = self._api.get(
             f"{self._folder}/replicasets", {"labelSelector": selector}
         )
-        owned = [r for r in listed["items"] if _owner(r) == plain["metadata"]["uid"]]
+        return [r for r in listed["items"] if _owner(r) == plain["metadata"]["uid"]]
+
+    def _running_replica_set(self, plain: Object) -> Object:
+        owned = self._owned_replica_sets(plain)
         running = [r for r in owned if r["spec"].get("replicas", 0) > 0]
         if len(running) != 1:
             raise BluegreenError(
@@ -416,29 +429,68 @@ class Adoption:
         what: str,
         kind: str = "replicasets",
     ) -> Object:
-        """Watch one object until it is as expected."""
-        name = item["metadata"]["name"]
-        watched = Collection(
-            f"{self._folder}/{kind}", {"fieldSelector": f"metadata.name={name}"}
+        return await_object(
+            self._api, f"{self._folder}/{kind}", item["metadata"]["name"], until, what
         )
-        watched.load(self._api)
-        watches = Watches(self._api)
-        try:
-            for _round in range(1000):
-                found = watched.items.get(name)
-                if found is None:
-                    raise NotFound(f"{kind} {name} is gone; somebody else deleted it.")
-                if until(found):
-                    return found
-                watches.watch([watched])
-                if not watches.wait(_STEP_SECONDS):
-                    break
-        finally:
-            watches.close()
-        raise BluegreenError(
-            f"Waited {_STEP_SECONDS:.0f} s for {what}, and it did not happen; nothing"
-            " is lost: run again."
-        )
+
+
+def await_object(
+    api: Api, folder: str, name: str, until: t.Callable[[Object], bool], what: str
+) -> Object:
+    """Watch one object until it is as expected.
+
+    :param what: what is waited for, as it stands after "Waited 60 s for".
+    :raises BluegreenError: nothing happened to it for a minute.
+    """
+    watched = Collection(folder, {"fieldSelector": f"metadata.name={name}"})
+
+    def found() -> Object | None:
+        item = watched.items.get(name)
+        if item is None:
+            kind = folder.rpartition("/")[2]
+            raise NotFound(f"{kind} {name} is gone; somebody else deleted it.")
+        return item if until(item) else None
+
+    return await_collection(api, watched, found, what)
+
+
+def await_collection(
+    api: Api, watched: Collection, until: t.Callable[[], T | None], what: str
+) -> T:
+    """Watch objects until they are as expected.
+
+    :returns: what ``until`` gave at last.
+    """
+    watched.load(api)
+    watches = Watches(api)
+    try:
+        for _round in range(1000):
+            found = until()
+            if found is not None:
+                return found
+            watches.watch([watched])
+            if not watches.wait(_STEP_SECONDS):
+                break
+    finally:
+        watches.close()
+    raise BluegreenError(
+        f"Waited {_STEP_SECONDS:.0f} s for {what}, and it did not happen; nothing is"
+        " lost: run again."
+    )
+
+
+def is_settled(deployment: Object) -> bool:
+    """Whether a Deployment has rolled out, with all of its pods available."""
+    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    counts = [
+        status.get(key, 0)
+        for key in ("replicas", "updatedReplicas", "availableReplicas")
+    ]
+    observed = status.get("observedGeneration", 0)
+    return bool(
+        observed >= deployment["metadata"]["generation"]
+        and all(count == wanted for count in counts)
+    )
 
 
 @contextlib.contextmanager
@@ -452,13 +504,26 @@ def blames_definition() -> t.Iterator[None]:
         raise BadInput(f"definition: {error}") from error
 
 
+def _refuse_half_ejected(plain: Object) -> None:
+    if _annotation(plain, names.ANNOTATION_EJECTING):
+        raise BadInput(
+            f"definition: Deployment {plain['metadata']['name']} is on its way out of"
+            " an earlier rollout, whose eject was ended in the middle; run the eject"
+            " playbook again, then this."
+        )
+
+
 def _given(selector: Object) -> Object:
     return {k: v for k, v in sorted(selector.items()) if v}
 
 
-def _without_restart(template: Object) -> Object:
-    """A template without the mark of ``kubectl rollout restart``."""
+def _bare(template: Object) -> Object:
+    """A template without the mark of ``kubectl rollout restart``, and without the
+    labels that an ejected rollout has left.
+    """
     template = copy.deepcopy(template)
+    for key in (names.LABEL_ROLLOUT, names.LABEL_HASH):
+        template["metadata"]["labels"].pop(key, None)
     annotations = template["metadata"].get("annotations")
     if annotations:
         annotations.pop(_RESTARTED_AT, None)

@@ -10,6 +10,7 @@ Private to the collection: it may change in any release.
 from __future__ import annotations
 
 import typing as t
+from urllib.parse import unquote
 
 Spec = dict[str, dict[str, t.Any]]
 
@@ -56,7 +57,7 @@ WAIT: Spec = {
 RELEASE: Spec = {
     "state": {
         "type": "str",
-        "choices": ["released", "restarted"],
+        "choices": ["released", "restarted", "ejected"],
         "default": "released",
     },
     # Both are required to release.
@@ -82,6 +83,7 @@ RELEASE: Spec = {
     "analysis_templates": {"type": "raw"},
     "pre_promotion_analysis": {"type": "raw"},
     "post_promotion_analysis": {"type": "raw"},
+    "pdb": {"type": "raw"},
     "cutover": {"type": "str", "choices": ["auto", "atomic"], "default": "auto"},
     "until": {
         "type": "str",
@@ -163,9 +165,28 @@ def secrets_of(spec: Spec, params: t.Mapping[str, t.Any]) -> set[str]:
             found |= _texts(value)
     kubeconfig = params.get("kubeconfig")
     if isinstance(kubeconfig, dict):
-        for user in kubeconfig.get("users") or []:
-            found |= _strings(user.get("user"))
-    return found
+        for user in _sections(kubeconfig, "user"):
+            found |= _strings(user)
+        for cluster in _sections(kubeconfig, "cluster"):
+            found |= _passwords(cluster.get("proxy-url"))
+    return found | _passwords(params.get("proxy"))
+
+
+def _sections(kubeconfig: dict[str, t.Any], kind: str) -> t.Iterator[dict[str, t.Any]]:
+    """Each user or cluster; one of another shape is refused elsewhere."""
+    listed = kubeconfig.get(f"{kind}s")
+    for item in listed if isinstance(listed, list) else []:
+        section = item.get(kind) if isinstance(item, dict) else None
+        if isinstance(section, dict):
+            yield section
+
+
+def _passwords(url: object) -> set[str]:
+    """The password in a URL, as it is written and as it is meant."""
+    before_host = str(url or "").rpartition("@")[0]
+    user = before_host.partition("://")[2] or before_host
+    password = user.partition(":")[2]
+    return {password, unquote(password)} if password else set()
 
 
 def _texts(value: object) -> set[str]:

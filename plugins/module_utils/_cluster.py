@@ -10,12 +10,13 @@ again and decides anew. Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import json
 import typing as t
 import uuid
 from datetime import datetime
 
 from . import _names as names
-from ._api import Api
+from ._api import Api, forbidden
 from ._clock import ServerClock, format_instant, parse_instant
 from ._errors import ApiError, BluegreenError, Conflict, NotFound
 from ._manifests import (
@@ -26,8 +27,8 @@ from ._manifests import (
     proof_body,
     service_annotations,
 )
-from ._model import Endpoints, Observed, Revision, ServiceSeen
-from ._parameters import Parameters
+from ._model import Autoscaler, Endpoints, Observed, Revision, ServiceSeen
+from ._parameters import Parameters, canonical
 from ._record import Record
 from ._steps import Event
 from ._watches import Collection, Watches
@@ -61,6 +62,8 @@ class Cluster:
         self.autoscalers = Collection(
             self._path("horizontalpodautoscalers", "autoscaling/v2")
         )
+        # All of the namespace: those of users are looked at, too.
+        self.budgets = Collection(self._path("poddisruptionbudgets", "policy/v1"))
         self.watches = Watches(api)
 
     def _path(self, resource: str, group_version: str = "v1", name: str = "") -> str:
@@ -75,10 +78,13 @@ class Cluster:
         inputs: tuple[ServiceInput, ...] = (),
         active: tuple[str, ...] = (),
         preview: tuple[str, ...] = (),
+        budgets: bool = False,
     ) -> None:
         """Read everything once.
 
         :param active: names of the active Services; none means those in the cluster.
+        :param budgets: whether PodDisruptionBudgets are asked for; those that earlier
+            releases asked for are read in any case.
         """
         self._inputs = inputs
         for collection in (
@@ -92,6 +98,13 @@ class Cluster:
         if not active:
             self._active, self._preview = self._services_of_rollout()
         self._load_slices()
+        kept = (r.parameters.pdb for r in self._revisions() if r.parameters)
+        if budgets or any(kept):
+            self.budgets.load(self.api)
+
+    def load_autoscalers(self) -> None:
+        """Read the HorizontalPodAutoscalers again, which are not watched."""
+        self.autoscalers.load(self.api)
 
     def _load_slices(self) -> None:
         watched = [
@@ -107,7 +120,14 @@ class Cluster:
 
     def reload(self) -> None:
         """Read everything again, after a conflict."""
-        for collection in (self.services, self.deployments, self.records, self.slices):
+        for collection in (
+            self.services,
+            self.deployments,
+            self.records,
+            self.slices,
+            self.autoscalers,
+            self.budgets,
+        ):
             if collection.version:
                 collection.load(self.api)
 
@@ -143,6 +163,8 @@ class Cluster:
             services=self._services_seen(),
             record=Record.from_data(raw.get("data") or {}) if raw else Record(),
             record_exists=raw is not None,
+            autoscalers=self._autoscalers_seen(),
+            budgets=self._budgets_seen(),
         )
 
     def _raw_record(self) -> Object | None:
@@ -179,17 +201,67 @@ class Cluster:
             created=metadata.get("creationTimestamp", ""),
             images=tuple(str(c.get("image", "")) for c in containers),
             autoscaled=self.is_autoscaled(metadata["name"]),
+            limits=self._limits_of(metadata["name"]),
         )
 
     def is_autoscaled(self, deployment: str) -> bool:
         """Whether a HorizontalPodAutoscaler decides the size of a Deployment."""
-        targets = (
-            h["spec"].get("scaleTargetRef", {}) for h in self.autoscalers.items.values()
+        return bool(self.autoscalers_of([deployment]))
+
+    def autoscalers_of(self, deployments: t.Iterable[str]) -> list[Object]:
+        """The HorizontalPodAutoscalers that target one of these Deployments."""
+        wanted = set(deployments)
+        return [
+            item
+            for _name, item in sorted(self.autoscalers.items.items())
+            if item["spec"]["scaleTargetRef"].get("kind") == "Deployment"
+            and item["spec"]["scaleTargetRef"].get("name") in wanted
+        ]
+
+    def names_of_deployments(self) -> set[str]:
+        """Each Deployment of the rollout, and the manifests that they were made from:
+        whatever is meant for one of these is meant for the revision that serves.
+        """
+        definitions = {
+            _annotation(d, names.ANNOTATION_DEFINITION)
+            for d in self.deployments.items.values()
+        }
+        return set(self.deployments.items) | (definitions - {""})
+
+    def _autoscalers_seen(self) -> tuple[Autoscaler, ...]:
+        if not self.autoscalers.items:
+            return ()
+        return tuple(
+            Autoscaler(
+                name=item["metadata"]["name"],
+                target=item["spec"]["scaleTargetRef"]["name"],
+                least=item["spec"].get("minReplicas", 1),
+                most=item["spec"]["maxReplicas"],
+            )
+            for item in self.autoscalers_of(self.names_of_deployments())
         )
-        return any(
-            r.get("kind") == "Deployment" and r.get("name") == deployment
-            for r in targets
+
+    def _limits_of(self, deployment: str) -> tuple[int, int] | None:
+        for item in self.autoscalers_of([deployment]):
+            return item["spec"].get("minReplicas", 1), item["spec"]["maxReplicas"]
+        return None
+
+    def is_our_budget(self, budget: Object) -> bool:
+        """Whether a PodDisruptionBudget is one that this rollout keeps."""
+        labels = budget["metadata"].get("labels") or {}
+        revision_hash = labels.get(names.LABEL_HASH, "")
+        return labels.get(names.LABEL_ROLLOUT) == self.rollout and (
+            budget["metadata"]["name"]
+            == names.deployment_name(self.rollout, revision_hash)
         )
+
+    def _budgets_seen(self) -> dict[str, str]:
+        """What is asked for by the budgets of ours, by revision."""
+        return {
+            item["metadata"]["labels"][names.LABEL_HASH]: _asked_by(item)
+            for item in self.budgets.items.values()
+            if self.is_our_budget(item) and "deletionTimestamp" not in item["metadata"]
+        }
 
     def _services_seen(self) -> tuple[ServiceSeen, ...]:
         seen = [self._service_seen(n, names.ROLE_ACTIVE) for n in self._active]
@@ -311,6 +383,26 @@ class Cluster:
                 operations = _annotate(item, {names.ANNOTATION_FENCE: raised})
                 path = f"{collection.path}/{name}"
                 collection.take(self.api.patch(path, operations))
+
+        self._raise_fence_of_autoscalers(raised)
+
+    def _raise_fence_of_autoscalers(self, raised: str) -> None:
+        """Where this user may: it is asked for this right only where a release needs
+        it, and a way back must not fail for want of it.
+        """
+        for seen in self._autoscalers_seen():
+            operations = _annotate(
+                self.autoscalers.items[seen.name], {names.ANNOTATION_FENCE: raised}
+            )
+            path = f"{self.autoscalers.path}/{seen.name}"
+            try:
+                self.autoscalers.take(self.api.patch(path, operations))
+            except NotFound:
+                # It was read once and is not watched: somebody has deleted it since.
+                continue
+            except ApiError as error:
+                if not forbidden(error):
+                    raise
 
     def _patch_deployment(
         self, revision_hash: str, operations: list[Object]
@@ -517,6 +609,48 @@ class Cluster:
         path = self._path("services", name=service)
         self.services.take(self.api.patch(path, operations))
 
+    def directed_services(self) -> list[str]:
+        """The users' Services that this rollout directs."""
+        ours = {
+            *self._annotated(names.ROLE_ACTIVE),
+            *self._annotated(names.ROLE_PREVIEW),
+        }
+        narrowed = {
+            name
+            for name in (*self._active, *self._preview)
+            if (service := self.services.items.get(name))
+            and names.LABEL_HASH in (service["spec"].get("selector") or {})
+        }
+        return sorted(ours | narrowed)
+
+    def give_back(self, service: str) -> None:
+        """Give a Service its own selector again, and take what is ours from it."""
+        known = self.services.items[service]
+        present = known["metadata"].get("annotations") or {}
+        operations = [
+            _test("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
+            {
+                "op": "replace",
+                "path": "/spec/selector",
+                "value": original_selector(known),
+            },
+            *(
+                {"op": "remove", "path": _annotation_pointer(key)}
+                for key in sorted(present)
+                if key.startswith(f"{names.PREFIX}/")
+            ),
+        ]
+        path = self._path("services", name=service)
+        self.services.take(self.api.patch(path, operations))
+
+    def remove_record(self) -> None:
+        """Delete the record, at the end of a rollout that is no more."""
+        known = self._raw_record()
+        if known is not None:
+            path = self._path("configmaps", name=known["metadata"]["name"])
+            self.api.delete(path, known["metadata"]["uid"])
+            self.records.drop(known)
+
     def create_service(self, name: str, revision_hash: str) -> None:
         """Create a Service from its manifest, directed to a revision."""
         given = next(i for i in self._inputs if i.name == name)
@@ -571,6 +705,60 @@ class Cluster:
                     self._path("services", name=name), known["metadata"]["uid"]
                 )
                 self.services.drop(known)
+
+    def retarget(self, autoscaler: str, deployment: str) -> None:
+        """Have an autoscaler decide another Deployment's size, if it still is what was
+        seen.
+        """
+        known = self.autoscalers.items[autoscaler]
+        operations = [
+            _test("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
+            {"op": "replace", "path": "/spec/scaleTargetRef/name", "value": deployment},
+        ]
+        path = f"{self.autoscalers.path}/{autoscaler}"
+        self.autoscalers.take(self.api.patch(path, operations))
+
+    def keep_budget(self, revision: Revision, spec: str) -> None:
+        """Create or correct the PodDisruptionBudget of a revision, which goes with it.
+
+        :param spec: what it asks for, as :class:`Parameters` has it.
+        """
+        ours = {
+            names.LABEL_ROLLOUT: self.rollout,
+            names.LABEL_HASH: revision.hash,
+        }
+        whole = {**json.loads(spec), "selector": {"matchLabels": ours}}
+        known = self.budgets.items.get(revision.deployment)
+        if known is not None:
+            operations = [
+                _test("/metadata/uid", known["metadata"]["uid"]),
+                {"op": "replace", "path": "/spec", "value": whole},
+            ]
+            path = f"{self.budgets.path}/{revision.deployment}"
+            self.budgets.take(self.api.patch(path, operations))
+            return
+        owner = self.owner_reference(revision)
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {
+                "name": revision.deployment,
+                "namespace": self.namespace,
+                "labels": ours,
+                "ownerReferences": [owner] if owner else [],
+            },
+            "spec": whole,
+        }
+        self.budgets.take(self.api.create(self.budgets.path, body))
+
+    def remove_budget(self, revision_hash: str) -> None:
+        """Delete the PodDisruptionBudget of a revision."""
+        name = names.deployment_name(self.rollout, revision_hash)
+        known = self.budgets.items.get(name)
+        if known is None or not self.is_our_budget(known):
+            return
+        self.api.delete(f"{self.budgets.path}/{name}", known["metadata"]["uid"])
+        self.budgets.drop(known)
 
     def emit(self, event: Event, revision_hash: str) -> None:
         """Post an Event about a revision's Deployment.
@@ -630,6 +818,16 @@ class Cluster:
             return ""
         worst = max(reasons, key=reasons.count)
         return f"{reasons.count(worst)} of {len(pods)} pods: {worst}"
+
+
+def _asked_by(budget: Object) -> str:
+    """What a budget of ours asks for; nothing it could ask for, if not of its own
+    revision.
+    """
+    labels, spec = budget["metadata"]["labels"], dict(budget["spec"])
+    selector = spec.pop("selector", None)
+    ours = {k: labels[k] for k in (names.LABEL_ROLLOUT, names.LABEL_HASH)}
+    return canonical(spec) if selector == {"matchLabels": ours} else "{}"
 
 
 def selects(service: Object, labels: t.Mapping[str, str]) -> bool:

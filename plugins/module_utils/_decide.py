@@ -54,10 +54,13 @@ from ._steps import (
     Done,
     Event,
     Fail,
+    KeepBudget,
     MarkAborted,
     Note,
     OpenProof,
     Point,
+    RemoveBudget,
+    Retarget,
     Revive,
     Scale,
     Step,
@@ -105,12 +108,27 @@ def decide(want: Want, seen: Observed, now: datetime) -> Step:
     return Done()
 
 
+def close_what_others_opened(want: Want, seen: Observed, now: datetime) -> Step:
+    """The step that goes before any refusal: users are where nobody decided."""
+    step = _close_what_others_opened(View(want, seen, now))
+    return step if isinstance(step, Point) else Done()
+
+
 def full_size(parameters: Parameters, active: Revision | None) -> int:
     """How many pods a revision has when it serves everyone.
 
     What the active revision runs now where a HorizontalPodAutoscaler has changed it,
-    or a person has raised it; else the manifest's number, one if it gives none.
+    or a person has raised it; else the manifest's number, one if it gives none. Never
+    beyond what the autoscaler allows.
     """
+    size = _size_of_active(parameters, active)
+    if active is None or active.limits is None:
+        return size
+    least, most = active.limits
+    return min(max(size, least), most)
+
+
+def _size_of_active(parameters: Parameters, active: Revision | None) -> int:
     wanted = parameters.replicas
     if active is None or active.replicas == 0:
         return 1 if wanted is None else wanted
@@ -409,10 +427,13 @@ def _close_what_others_opened(view: View) -> Step | None:
     strays = [s for s in view.serving if _is_stray(view, s)]
     if not strays or not seen.revisions:
         return None
-    home = view.stable
+    home = _home(view)
     if home is None or all(s.target == home.hash for s in strays):
         return None
     listed = ", ".join(s.name for s in strays)
+    deleted = all(s.target and seen.revision(s.target) is None for s in strays)
+    if home.available < 1 and deleted:
+        return _miss_active(view, listed, home)
     if home.available < 1:
         return Fail(
             f"Service {listed} does not direct to a revision that this rollout"
@@ -423,7 +444,36 @@ def _close_what_others_opened(view: View) -> Step | None:
     return Point(
         tuple(s.name for s in strays),
         home.hash,
-        "its selector was changed by somebody else",
+        "somebody deleted the Deployment that it was directed to"
+        if deleted
+        else "its selector was changed by somebody else",
+    )
+
+
+def _home(view: View) -> Revision | None:
+    """Where our last decision directed the users."""
+    promoted = view.seen.revision(view.in_flight_hash)
+    if (
+        view.seen.record_exists
+        and view.record.stage == PROMOTED
+        and not view.cutting_over
+        and promoted is not None
+        and not promoted.aborted
+        and promoted.available > 0
+    ):
+        return promoted
+    return view.stable
+
+
+def _miss_active(view: View, services: str, home: Revision) -> Step | None:
+    """Nobody is reached: a release or the way back goes on, and ends it."""
+    if view.want.deploy is not None or view.in_flight_hash is not None:
+        return None
+    return Fail(
+        f"Service {services} directs to a revision whose Deployment somebody deleted,"
+        f" and {describe(home)} has no available pod to go back to; run the deploy"
+        " playbook with a manifest, or the rollback playbook.",
+        degrades=True,
     )
 
 
@@ -521,8 +571,11 @@ def _abort(view: View) -> Step | None:
 def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     """Active back first, then the preview, then the target is marked and left."""
     target = view.target
-    if view.target_hash in view.seen.targets(names.ROLE_ACTIVE):
+    if view.seen.targets(names.ROLE_ACTIVE) - {stable.hash}:
         return _bring_back(view, stable)
+    if stable.replicas == 0:
+        planned = stable.parameters.replicas if stable.parameters else None
+        return Scale(stable.hash, planned or 1, "it must carry all users again")
     if view.moving_to(stable.hash):
         # Seen to serve again: how many more it needs is no reason to keep the target.
         return _prove_after(view, stable, 1) or view.note(intent={})
@@ -537,7 +590,10 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     if view.seen.with_role(names.ROLE_PROOF):
         return CloseProof()
     by = f" by {asked_by}" if asked_by else ""
-    message = f"{view.name()} was aborted{by}; {describe(stable)} serves all users"
+    serves = "serves all users"
+    if stable.available == 0:
+        serves = "is active and has no available pod"
+    message = f"{view.name()} was aborted{by}; {describe(stable)} {serves}"
     about = dataclasses.replace(view.record, revision=view.target_hash or "")
     closed = about.closed(view.now, f"aborted{by}", target.number if target else 0)
     retire_at = dict(view.record.retire_at)
@@ -607,6 +663,45 @@ def _skip_gates(view: View) -> Step | None:
         promote_at=None,
         phase=PROGRESSING,
     )
+
+
+# -- what is the users' own and acts on the pods ---------------------------------------
+
+
+def _retarget(view: View) -> Step | None:
+    """The autoscaler follows the users, once they were seen to have moved."""
+    home = view.active
+    if home is None or view.record.active != home.hash:
+        return None
+    for autoscaler in view.seen.autoscalers:
+        if autoscaler.target != home.deployment:
+            return Retarget(autoscaler.name, home.hash)
+    return None
+
+
+def _keep_budgets(view: View) -> Step | None:
+    """One PodDisruptionBudget for each revision with pods whose release asks for it."""
+    have, known = view.seen.budgets, {r.hash for r in view.seen.revisions}
+    for revision in view.seen.revisions:
+        present = have.get(revision.hash, "")
+        wanted = _budget_of(view, revision, present)
+        if wanted == present:
+            continue
+        if wanted:
+            return KeepBudget(revision.hash, wanted)
+        return RemoveBudget(revision.hash)
+    gone = sorted(set(have) - known)
+    return RemoveBudget(gone[0]) if gone else None
+
+
+def _budget_of(view: View, revision: Revision, present: str) -> str:
+    """What its release asks for; what it has, where that cannot be read any more."""
+    if revision.replicas == 0:
+        return ""
+    parameters = revision.parameters
+    if view.want.deploy is not None and revision.hash == view.target_hash:
+        parameters = view.want.deploy
+    return present if parameters is None else parameters.pdb
 
 
 # -- a release begins ------------------------------------------------------------------
@@ -687,17 +782,23 @@ def _start(view: View) -> Step | None:
         request=None,
         cutover={},
         analysis={},
-        intent={
-            "act": "create",
-            "revision": view.target_hash,
-            "services": _selectors_of_move(
-                view.seen.with_role(names.ROLE_PREVIEW), view.target_hash
-            ),
-        },
+        intent=_intent_of_start(view, view.target_hash),
         retire_at={
             k: v for k, v in view.record.retire_at.items() if k != view.target_hash
         },
     )
+
+
+def _intent_of_start(view: View, revision_hash: str) -> dict[str, t.Any]:
+    if view.is_active:
+        # Somebody deleted its Deployment: users are directed to it all the while.
+        return view.cutover_intent(revision_hash)
+    preview = view.seen.with_role(names.ROLE_PREVIEW)
+    return {
+        "act": "create",
+        "revision": revision_hash,
+        "services": _selectors_of_move(preview, revision_hash),
+    }
 
 
 def _begins_anew(view: View) -> bool:
@@ -742,9 +843,36 @@ def _update_parameters(view: View) -> Step | None:
     changed = deploy.replicas is not None and deploy.replicas != before
     resize = view.is_active and changed and not target.autoscaled
     if resize and view.record.progress_at is None:
-        deadline = timedelta(seconds=deploy.progress_deadline_seconds)
-        return view.note(progress_at=view.now + deadline, progress_available=0)
+        return _expect_pods(view, deploy)
     return UpdateParameters(target.hash, deploy, deploy.replicas if resize else None)
+
+
+def _restore_size(view: View) -> Step | None:
+    """What somebody scaled down at rest, a deploy of its manifest brings back."""
+    deploy, target = view.want.deploy, view.target
+    if deploy is None or target is None or not view.is_active:
+        return None
+    if view.in_flight or view.another_in_flight or target.autoscaled:
+        return None
+    planned = 1 if deploy.replicas is None else deploy.replicas
+    if target.replicas >= planned:
+        return None
+    if view.record.progress_at is None:
+        return _expect_pods(view, deploy)
+    return Scale(target.hash, planned, "somebody scaled it down")
+
+
+def _expect_pods(view: View, parameters: Parameters) -> Note:
+    deadline = timedelta(seconds=parameters.progress_deadline_seconds)
+    return view.note(progress_at=view.now + deadline, progress_available=0)
+
+
+def _correct_active(view: View) -> Step | None:
+    """The record names the revision that users are seen to be directed to."""
+    active, recorded = view.active, view.record.active
+    if active is None or recorded in ("", active.hash) or view.cutting_over:
+        return None
+    return view.note(active=active.hash) if view.seen.record_exists else None
 
 
 # -- old revisions go ------------------------------------------------------------------
@@ -962,6 +1090,8 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
         )
         if record.stage != PAUSED or unset:
             return _analysed(view, target)
+        if record.phase != PHASE_PAUSED:
+            return view.note(phase=PHASE_PAUSED)
         if _stays_for_countdown(view):
             what = f"{describe(target)} is paused before promotion"
             then = "until it is promoted by itself"
@@ -1020,7 +1150,7 @@ def _update(view: View) -> Step | None:
             " known what it has passed; run the deploy playbook with its manifest, or"
             " abort it."
         )
-    if view.record.phase == DEGRADED:
+    if view.record.phase not in (PROGRESSING, PHASE_PAUSED):
         anew = {k: s for k, s in view.record.analysis.items() if not s.stopped}
         return view.note(phase=PROGRESSING, analysis=anew)
     for rule in (_reach_first_step, _show_preview, _analyse, _pass_gate, _promote):
@@ -1199,17 +1329,46 @@ def _settle(view: View) -> Step | None:
     if view.record.progress_at is not None:
         if target.available < target.replicas:
             return _wait_for_pods(view, target, target.replicas)
+        ready = view.seen.ready_behind(names.ROLE_ACTIVE)
+        if _has_ended(view, target) and ready < target.replicas:
+            # The slices follow the pods.
+            listed = f"{ready}/{target.replicas} ready"
+            what = f"endpoints of {describe(target)}: {listed}"
+            return _wait(view, target, ready, what)
         return view.note(progress_at=None)
+    if _has_lost_all(view, target):
+        return _report_loss(view, target)
     return _recover(view, target)
 
 
-def _recover(view: View, target: Revision) -> Step | None:
-    """A stable revision that was Degraded is Healthy once all of it is seen ready."""
+def _has_ended(view: View, target: Revision) -> bool:
     record = view.record
-    ended = record.stage in (VERIFIED, RETIRED) and record.revision == target.hash
+    return record.stage in (VERIFIED, RETIRED) and record.revision == target.hash
+
+
+def _has_lost_all(view: View, target: Revision) -> bool:
+    """Whether what is said to be stable serves nobody."""
+    # An autoscaler that sleeps has its reasons.
+    asleep = target.autoscaled and target.replicas == 0
+    none = view.seen.ready_behind(names.ROLE_ACTIVE) == 0
+    return _has_ended(view, target) and not asleep and none
+
+
+def _report_loss(view: View, target: Revision) -> Step | None:
+    if view.want.deploy is not None and target.replicas > 0:
+        return _expect_pods(view, view.want.deploy)
+    if view.record.phase == DEGRADED:
+        return None
+    say = f"{describe(target)} has no ready endpoint behind {_listed(view.serving)}"
+    return view.note(say, phase=DEGRADED, message=say)
+
+
+def _recover(view: View, target: Revision) -> Step | None:
+    """A stable revision is Healthy once all of it is seen ready, whatever it was."""
     need = max(target.replicas, 1)
     ready = view.seen.ready_behind(names.ROLE_ACTIVE)
-    if not ended or record.phase != DEGRADED or ready < need:
+    healthy = view.record.phase == HEALTHY
+    if not _has_ended(view, target) or healthy or ready < need:
         return None
     return view.note(
         phase=HEALTHY,
@@ -1326,10 +1485,14 @@ _RULES: tuple[Rule, ...] = (
     _heed_request,
     _abort,
     _skip_gates,
+    _retarget,
     _supersede,
     _start,
     _create,
+    _keep_budgets,
     _update_parameters,
+    _restore_size,
+    _correct_active,
     _retire_due,
     _update,
     _verify,

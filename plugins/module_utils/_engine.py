@@ -22,7 +22,7 @@ from ._errors import ApiError, BluegreenError, Conflict
 from ._lock import Lock
 from ._manifests import Deployment
 from ._model import Observed, Revision, describe
-from ._record import Record
+from ._record import Record, defect
 from ._simulate import assume
 from ._stages import PHASE_PAUSED, PROMOTED, STABLE, VERIFIED
 from ._steps import (
@@ -37,11 +37,14 @@ from ._steps import (
     EndMeasurement,
     Event,
     Fail,
+    KeepBudget,
     MarkAborted,
     Measure,
     Note,
     OpenProof,
     Point,
+    RemoveBudget,
+    Retarget,
     Revive,
     Scale,
     Step,
@@ -54,6 +57,7 @@ if t.TYPE_CHECKING:
     from ._gate import Gatekeeper
 
 Report = t.Callable[[str], None]
+Rules = t.Callable[[Want, Observed, datetime], Step]
 
 HEARTBEAT_SECONDS = 30.0
 _MAX_CONFLICTS = 20
@@ -108,14 +112,17 @@ class Engine:
         version = raw["metadata"]["resourceVersion"] if raw else ""
         if self._record is None or self._written is None:
             self._record = self._written = seen.record
+            if self.complain_of_record():
+                # What could be read of it is written again.
+                self._written = Record()
         elif version != self._record_version:
             # Somebody else wrote it: the lock is ours, so it can only ask something.
-            self._record = dataclasses.replace(
-                self._record, request=seen.record.request
-            )
-            self._written = dataclasses.replace(
-                self._written, request=seen.record.request
-            )
+            # All else that it says now is written over.
+            request = seen.record.request
+            self._record = dataclasses.replace(self._record, request=request)
+            there = seen.record if raw else self._written
+            self._written = dataclasses.replace(there, request=request)
+            self.complain_of_record()
         self._record_version = version
         noted = self._record != self._written
         # One that names no revision is lost: what this run adds to it says what it did,
@@ -124,11 +131,24 @@ class Engine:
         seen = dataclasses.replace(seen, record=self._record, record_exists=known)
         return self.analyst.look(seen) if self.analyst is not None else seen
 
+    def complain_of_record(self) -> bool:
+        """Warn of a record that cannot be read in full; whether it is one."""
+        what = defect(self._raw_record().get("data") or {})
+        warning = (
+            f"The record, ConfigMap {names.record_name(self.cluster.rollout)}, was"
+            f" changed by somebody else: {what}. What cannot be read counts as never"
+            " written, and opens no gate."
+        )
+        if what and warning not in self.warnings:
+            self.warnings.append(warning)
+        return bool(what)
+
     # -- the loop ------------------------------------------------------------------
 
-    def run(self, want: Want) -> Observed:
+    def run(self, want: Want, rules: Rules = decide) -> Observed:
         """Drive until the goal, a shut gate or a failure.
 
+        :param rules: what is next, from what is wanted and was seen.
         :returns: what was seen last.
         :raises BluegreenError: the release failed; the record says so.
         """
@@ -138,7 +158,7 @@ class Engine:
                 seen = self.observe()
                 if self._flight is not None:
                     self._flight.look(seen)
-                step = decide(want, seen, self._clock.now())
+                step = rules(want, seen, self._clock.now())
                 if isinstance(step, Done):
                     return self._arrive()
                 self._count(step)
@@ -251,6 +271,12 @@ class Engine:
         if aborted and not want.abort:
             self._aborted_because = record.message
 
+    def act_on_own(self, line: str) -> None:
+        """Say what is done, or planned, that is no step of the state machine."""
+        self._report(line)
+        self.steps.append(line)
+        self.changed = True
+
     def note(self, record: Record) -> None:
         """Write a record that no step of the state machine led to."""
         self._record = record
@@ -347,6 +373,8 @@ class Engine:
             self._perform_on_revision(step, seen, want)
         elif isinstance(step, (Scale, MarkAborted, Delete)):
             self._perform_on_known(step, _known(seen, step.hash))
+        elif isinstance(step, (Retarget, KeepBudget, RemoveBudget)):
+            self._perform_on_neighbours(step, seen)
         else:
             self._perform_on_services(step, seen)
 
@@ -384,6 +412,17 @@ class Engine:
         else:
             self.cluster.delete_revision(revision)
 
+    def _perform_on_neighbours(
+        self, step: Retarget | KeepBudget | RemoveBudget, seen: Observed
+    ) -> None:
+        if isinstance(step, Retarget):
+            deployment = _known(seen, step.hash).deployment
+            self.cluster.retarget(step.autoscaler, deployment)
+        elif isinstance(step, KeepBudget):
+            self.cluster.keep_budget(_known(seen, step.hash), step.spec)
+        else:
+            self.cluster.remove_budget(step.hash)
+
     def _perform_on_services(
         self,
         step: CreateServices | OpenProof | CloseProof | Point | Cutover,
@@ -405,6 +444,8 @@ class Engine:
                 if service.exists and service.target != step.hash:
                     self.cluster.point(service.name, step.hash)
             self._flight.written()
+            # One that was created since this run began is to follow, too.
+            self.cluster.load_autoscalers()
 
     # -- check mode ----------------------------------------------------------------
 
@@ -523,8 +564,24 @@ def describe_step(step: Act, seen: Observed) -> str:
 
 
 def _describe_upkeep(
-    step: UpdateParameters | MarkAborted | Delete | CloseProof, revision: str
+    step: UpdateParameters
+    | MarkAborted
+    | Delete
+    | CloseProof
+    | Retarget
+    | KeepBudget
+    | RemoveBudget,
+    revision: str,
 ) -> str:
+    if isinstance(step, Retarget):
+        return (
+            f"have HorizontalPodAutoscaler {step.autoscaler} decide the size of"
+            f" {revision}"
+        )
+    if isinstance(step, KeepBudget):
+        return f"keep a PodDisruptionBudget for {revision}: {step.spec}"
+    if isinstance(step, RemoveBudget):
+        return f"remove the PodDisruptionBudget of {revision}"
     if isinstance(step, UpdateParameters):
         size = f" and scale it to {_pods(step.replicas)}" if step.replicas else ""
         return f"write the changed release parameters onto {revision}{size}"

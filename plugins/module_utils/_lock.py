@@ -242,6 +242,21 @@ class Lock:
         """Stop renewing, and stay the holder: the next task of this play goes on."""
         self._stop.set()
 
+    def remove(self) -> None:
+        """Delete the Lease, at the end of a rollout that is no more.
+
+        :raises Conflict: it was taken over.
+        """
+        self._stop.set()
+        with self._mutex:
+            lease, self._lease = self._lease, None
+        if lease is not None:
+            self._api.delete(f"{self._folder}/{self._name}", lease["metadata"]["uid"])
+
+    def exists(self) -> bool:
+        """Whether there is a Lease, whoever holds it."""
+        return self._api.find(f"{self._folder}/{self._name}") is not None
+
     def release(self) -> None:
         """Let the lock go, if this run has it."""
         self._stop.set()

@@ -301,6 +301,7 @@ def deployment_body(
             "labels": {**(metadata.get("labels") or {}), **ours},
             "annotations": {
                 **annotations,
+                names.ANNOTATION_DEFINITION: deployment.name,
                 names.ANNOTATION_REVISION: str(number),
                 names.ANNOTATION_PARAMETERS: parameters.to_json(),
                 names.ANNOTATION_FENCE: fence,

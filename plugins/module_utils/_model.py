@@ -37,6 +37,8 @@ class Revision:
     created: str = ""
     images: tuple[str, ...] = ()
     autoscaled: bool = False
+    # The fewest and the most pods that its autoscaler allows; none: it has none.
+    limits: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,17 @@ class ServiceSeen:
 
 
 @dataclass(frozen=True)
+class Autoscaler:
+    """A user's HorizontalPodAutoscaler that targets a Deployment of the rollout."""
+
+    name: str
+    # The name of that Deployment, which may be gone.
+    target: str
+    least: int
+    most: int
+
+
+@dataclass(frozen=True)
 class Observed:
     """All that was seen of a rollout at one instant."""
 
@@ -75,6 +88,9 @@ class Observed:
     services: tuple[ServiceSeen, ...] = ()
     record: Record = field(default_factory=Record)
     record_exists: bool = False
+    autoscalers: tuple[Autoscaler, ...] = ()
+    # The PodDisruptionBudgets of ours by revision, as Parameters.pdb gives them.
+    budgets: t.Mapping[str, str] = field(default_factory=dict)
     # Kind and metric of each measurement that this run takes at the moment.
     measuring: frozenset[tuple[str, str]] = frozenset()
     # What it has measured and not noted yet.

@@ -19,6 +19,10 @@ LABEL_ROLLOUT = f"{PREFIX}/rollout"
 LABEL_HASH = f"{PREFIX}/revision-hash"
 
 ANNOTATION_ABORTED = f"{PREFIX}/aborted"
+# The name of the manifest that a revision was made from.
+ANNOTATION_DEFINITION = f"{PREFIX}/definition"
+# On the plain Deployment that takes over from the revision with that hash.
+ANNOTATION_EJECTING = f"{PREFIX}/ejecting"
 ANNOTATION_FENCE = f"{PREFIX}/fence"
 ANNOTATION_ORIGINAL_SELECTOR = f"{PREFIX}/original-selector"
 ANNOTATION_PARAMETERS = f"{PREFIX}/parameters"

@@ -21,7 +21,8 @@ from ._errors import BadInput
 
 NEVER = -1
 
-_ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis")
+# Structures, which are kept as canonical JSON text; empty: none.
+_TEXTS = ("pre_promotion_analysis", "post_promotion_analysis", "pdb")
 
 
 def canonical(value: t.Any) -> str:
@@ -91,6 +92,8 @@ class Parameters:
     post_promotion_analysis: str = ""
     # ``<Secret>/<key>`` of each secret that was given as a variable.
     analysis_secrets: tuple[str, ...] = ()
+    # What each revision's PodDisruptionBudget asks for, as canonical JSON text.
+    pdb: str = ""
 
     def to_json(self) -> str:
         """The annotation's value: what differs from the defaults, keys sorted."""
@@ -101,7 +104,7 @@ class Parameters:
                 values[field.name] = value
         if "scale_up_steps" in values:
             values["scale_up_steps"] = [str(s) for s in self.scale_up_steps]
-        for name in _ANALYSES:
+        for name in _TEXTS:
             if name in values:
                 # A person may read it, so it is no text within the text.
                 values[name] = json.loads(values[name])
@@ -118,7 +121,7 @@ class Parameters:
             kept = {k: v for k, v in values.items() if k in known}
             for name in ("active_services", "preview_services", "analysis_secrets"):
                 kept[name] = tuple(kept.get(name, ()))
-            for name in _ANALYSES:
+            for name in _TEXTS:
                 kept[name] = canonical(kept[name]) if name in kept else ""
             if "scale_up_steps" in kept:
                 kept["scale_up_steps"] = tuple(

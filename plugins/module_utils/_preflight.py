@@ -24,7 +24,7 @@ _RULES_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 # What a release asks for between its first write and its last.
 _RIGHTS = {
     "services": ("watch", "create", "patch", "delete"),
-    "configmaps": ("watch", "create", "update"),
+    "configmaps": ("watch", "create", "update", "patch"),
     "pods": ("list",),
     "deployments.apps": ("watch", "create", "patch", "delete"),
     "replicasets.apps": (),
@@ -69,7 +69,6 @@ class Preflight:
 
         :raises BadInput: one sentence about the first obstacle.
         """
-        self._check_namespace()
         for service in self._active:
             self._check_service(service, "active_service")
         for service in self._preview:
@@ -78,10 +77,11 @@ class Preflight:
         for service in self._active:
             self._check_other_workloads(service.name)
 
-    def _check_namespace(self) -> None:
-        """The API lists what is in a namespace that does not exist as empty."""
-        if self._cluster.services.items or self._cluster.deployments.items:
-            return
+    def _refuse_absent_namespace(self) -> None:
+        """The API lists what is in a namespace that does not exist as empty.
+
+        Only asked where something is missing: reading it takes a right of its own.
+        """
         name = self._cluster.namespace
         try:
             found = self._cluster.api.find(f"/api/v1/namespaces/{name}")
@@ -90,10 +90,7 @@ class Preflight:
                 raise
             return
         if found is None:
-            raise BadInput(
-                f"namespace: namespace {name} does not exist; create it, or correct its"
-                " name."
-            )
+            raise absent_namespace(name)
 
     def check_rights(
         self, adopts: bool, more: t.Sequence[t.Mapping[str, tuple[str, ...]]] = ()
@@ -103,33 +100,10 @@ class Preflight:
         :param adopts: whether a plain Deployment is to be adopted first.
         :param more: what else is needed: verbs by resource.
         """
-        name = self._cluster.namespace
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectRulesReview",
-            "spec": {"namespace": name},
-        }
-        try:
-            status = self._cluster.api.create(_RULES_REVIEWS, review)["status"]
-        except ApiError:
-            # Some clusters do not answer this: then each request answers for itself.
-            return
-        if status.get("incomplete"):
-            return
-        rules = status.get("resourceRules") or []
-        missing = []
-        for resource, wanted in merged_rights(
-            _RIGHTS, _RIGHTS_TO_ADOPT if adopts else {}, *more
-        ).items():
-            lacking = [v for v in wanted if not _is_allowed(rules, resource, v)]
-            if lacking:
-                missing.append(f"{', '.join(lacking)} on {resource.partition('.')[0]}")
-        if missing:
-            raise BadInput(
-                "The user of this connection lacks what a release needs in namespace"
-                f" {name} (403): {'; '.join(missing)}. Give the user a Role with these"
-                " verbs."
-            )
+        to_adopt = _RIGHTS_TO_ADOPT if adopts else {}
+        refuse_missing_rights(
+            self._cluster, "a release", merged_rights(_RIGHTS, to_adopt, *more)
+        )
 
     def check_placement(self, size: int) -> None:
         """Refuse a new revision whose pods find no node beside the active one's.
@@ -174,6 +148,7 @@ class Preflight:
         service = self._cluster.services.items.get(given.name)
         if service is None:
             if given.manifest is None:
+                self._refuse_absent_namespace()
                 raise BadInput(
                     f"{variable}: Service {given.name} does not exist in namespace"
                     f" {self._cluster.namespace}; create it, or give its manifest."
@@ -207,15 +182,9 @@ class Preflight:
                 )
 
     def _check_manager(self, service: Object, variable: str) -> None:
-        name = service["metadata"]["name"]
-        for manager in _selector_appliers(service):
-            if manager in _ONE_OFF_MANAGERS or manager in self._accepted:
-                continue
-            raise BadInput(
-                f"{variable}: {manager} owns spec.selector of Service {name} by"
-                " server-side apply and would put its own selector back; tell it to"
-                " ignore that field, or accept it with accept_field_manager."
-            )
+        refusal = refusal_of_manager(service, variable, self._accepted)
+        if refusal:
+            raise BadInput(refusal)
 
     def _check_undeclared(self) -> None:
         """Every Service that would select the new pods must be declared."""
@@ -257,6 +226,64 @@ class Preflight:
                 " lose its users; narrow the Service's selector, or give the definition"
                 " the name of the Deployment that runs it."
             )
+
+
+def refuse_missing_rights(
+    cluster: Cluster, what: str, needed: t.Mapping[str, tuple[str, ...]]
+) -> None:
+    """Refuse a user who could begin something and not end it.
+
+    :param what: what is to be done, as it stands before "needs".
+    :param needed: verbs by resource.
+    :raises BadInput: all that is missing.
+    """
+    name = cluster.namespace
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": name},
+    }
+    try:
+        status = cluster.api.create(_RULES_REVIEWS, review)["status"]
+    except ApiError:
+        # Some clusters do not answer this: then each request answers for itself.
+        return
+    if status.get("incomplete"):
+        return
+    rules = status.get("resourceRules") or []
+    missing = []
+    for resource, wanted in needed.items():
+        lacking = [v for v in wanted if not _is_allowed(rules, resource, v)]
+        if lacking:
+            missing.append(f"{', '.join(lacking)} on {resource.partition('.')[0]}")
+    if missing:
+        raise BadInput(
+            f"The user of this connection lacks what {what} needs in namespace {name}"
+            f" (403): {'; '.join(missing)}. Give the user a Role with these verbs."
+        )
+
+
+def absent_namespace(name: str) -> BadInput:
+    """What a person is told whose namespace does not exist."""
+    return BadInput(
+        f"namespace: namespace {name} does not exist; create it, or correct its name."
+    )
+
+
+def refusal_of_manager(
+    service: Object, variable: str, accepted: t.Collection[str]
+) -> str:
+    """Why a Service is refused that a tool would direct back; empty if none would."""
+    name = service["metadata"]["name"]
+    for manager in _selector_appliers(service):
+        if manager in _ONE_OFF_MANAGERS or manager in accepted:
+            continue
+        return (
+            f"{variable}: {manager} owns spec.selector of Service {name} by"
+            " server-side apply and would put its own selector back; tell it to"
+            " ignore that field, or accept it with accept_field_manager."
+        )
+    return ""
 
 
 def merged_rights(

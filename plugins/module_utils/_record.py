@@ -20,9 +20,11 @@ from datetime import datetime
 
 from ._analysis.state import AnalysisState, from_plain, to_plain
 from ._clock import format_instant, parse_instant
-from ._stages import DEGRADED, PAUSED, PHASE_PAUSED, STABLE, STAGES
+from ._stages import DEGRADED, PAUSED, PHASE_PAUSED, PHASES, STABLE, STAGES
 
 MAX_BYTES = 256 * 1024
+# Raised when a later release gives what is written another meaning.
+FORMAT = "1"
 _MAX_TIMELINE = 200
 _MAX_HISTORY = 50
 _INSTANTS = ("promote_at", "scale_at", "progress_at", "started_at")
@@ -134,7 +136,7 @@ class Record:
 
         At most 256 KiB: the oldest lines of the timeline and history go first.
         """
-        data = {key: getattr(self, key) for key in _FLAT}
+        data = {"format": FORMAT, **{key: getattr(self, key) for key in _FLAT}}
         data["observed-revision"] = self.revision
         data["next-at"] = format_instant(self.next_at) if self.next_at else ""
         if self.request is not None:
@@ -174,12 +176,18 @@ class Record:
 
     @classmethod
     def from_data(cls, data: t.Mapping[str, str]) -> Record:
-        """Read a record back. What cannot be read counts as never written."""
+        """Read a record back. What cannot be read counts as never written; without its
+        stage, the release in flight does.
+        """
+        if data.get("format", FORMAT) != FORMAT:
+            return cls()
         details = _mapping(data.get("details"))
         values: dict[str, t.Any] = {key: data.get(key) or "" for key in _FLAT}
         values["revision"] = data.get("observed-revision") or ""
+        if values["phase"] not in PHASES:
+            values["phase"] = ""
         if values["stage"] not in STAGES:
-            values["stage"] = STABLE
+            values["stage"], values["revision"] = STABLE, ""
         for key in _INSTANTS:
             values[key] = parse_instant(details.get(key))
         for key in ("last_number", "progress_available", "scale_from"):
@@ -217,6 +225,21 @@ class Record:
         return dataclasses.replace(
             self, phase=DEGRADED, message=message, progress_at=None
         )
+
+
+def defect(data: t.Mapping[str, str]) -> str:
+    """What of a record cannot be read, as a clause; empty if all of it can."""
+    if data.get("format", FORMAT) != FORMAT:
+        return f"it is written in the format {data['format']}, which is not {FORMAT}"
+    if data.get("phase") not in ("", None, *PHASES):
+        return f"{data['phase']!r} is not a phase"
+    if data.get("stage") not in ("", None, *STAGES):
+        return f"{data['stage']!r} is not a stage"
+    try:
+        readable = isinstance(json.loads(data.get("details") or "{}"), dict)
+    except ValueError:
+        readable = False
+    return "" if readable else "its details are not a JSON object"
 
 
 def _mapping(text: str | None) -> dict[str, t.Any]:

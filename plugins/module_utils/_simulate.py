@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from . import _names as names
 from ._analysis.state import SUCCESSFUL
 from ._decide import Want
-from ._model import Endpoints, Observed, Revision, ServiceSeen
+from ._model import Autoscaler, Endpoints, Observed, Revision, ServiceSeen
 from ._steps import (
     CloseProof,
     CreateRevision,
@@ -25,11 +25,14 @@ from ._steps import (
     Cutover,
     Delete,
     EndMeasurement,
+    KeepBudget,
     MarkAborted,
     Measure,
     Note,
     OpenProof,
     Point,
+    RemoveBudget,
+    Retarget,
     Revive,
     Scale,
     Step,
@@ -78,7 +81,38 @@ def after_write(step: Step, seen: Observed, want: Want) -> Observed:
                 for r in seen.revisions
             ),
         )
+    if isinstance(step, Retarget):
+        return _retargeted(step, seen)
+    if isinstance(step, (KeepBudget, RemoveBudget)):
+        budgets = {k: v for k, v in seen.budgets.items() if k != step.hash}
+        if isinstance(step, KeepBudget):
+            budgets[step.hash] = step.spec
+        return dataclasses.replace(seen, budgets=budgets)
     return dataclasses.replace(seen, services=_services_after(step, seen))
+
+
+def _retargeted(step: Retarget, seen: Observed) -> Observed:
+    target = seen.revision(step.hash)
+    if target is None:
+        return seen
+    autoscalers = tuple(
+        dataclasses.replace(a, target=target.deployment)
+        if a.name == step.autoscaler
+        else a
+        for a in seen.autoscalers
+    )
+    by_target: dict[str, Autoscaler] = {a.target: a for a in autoscalers}
+    revisions = tuple(
+        dataclasses.replace(
+            r,
+            autoscaled=r.deployment in by_target,
+            limits=(found.least, found.most)
+            if (found := by_target.get(r.deployment))
+            else None,
+        )
+        for r in seen.revisions
+    )
+    return dataclasses.replace(seen, autoscalers=autoscalers, revisions=revisions)
 
 
 def _changes(

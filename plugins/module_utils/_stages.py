@@ -35,6 +35,7 @@ PROGRESSING = "Progressing"
 PHASE_PAUSED = "Paused"
 HEALTHY = "Healthy"
 DEGRADED = "Degraded"
+PHASES = (PROGRESSING, PHASE_PAUSED, HEALTHY, DEGRADED)
 
 
 def at_least(stage: str, reached: str) -> bool:

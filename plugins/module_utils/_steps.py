@@ -120,6 +120,30 @@ class Delete:
 
 
 @dataclass(frozen=True)
+class Retarget:
+    """Have a HorizontalPodAutoscaler decide the size of a revision."""
+
+    autoscaler: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class KeepBudget:
+    """Create or correct the PodDisruptionBudget of a revision."""
+
+    hash: str
+    # What the user gave, as canonical JSON text.
+    spec: str
+
+
+@dataclass(frozen=True)
+class RemoveBudget:
+    """Delete the PodDisruptionBudget of a revision."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
 class Measure:
     """Take a measurement in the background, or ask for an unfinished one again."""
 
@@ -189,5 +213,8 @@ Act: t.TypeAlias = """
     | Point
     | Cutover
     | Delete
+    | Retarget
+    | KeepBudget
+    | RemoveBudget
 """
 Step: t.TypeAlias = "Act | Measure | EndMeasurement | Note | Wait | Done | Fail"

@@ -23,14 +23,16 @@ from ._cluster import Cluster
 from ._decide import (
     View,
     Want,
+    close_what_others_opened,
     full_size,
     is_quick_way_back,
     next_task,
     previous_stable,
 )
 from ._driver import Guard, Holder
+from ._eject import Ejection
 from ._engine import HEARTBEAT_SECONDS, Engine
-from ._errors import BadInput, BluegreenError, Conflict
+from ._errors import BadInput, BluegreenError, Conflict, NotFound
 from ._gate import Gatekeeper, Terminal, commands
 from ._lock import Lock
 from ._manifests import (
@@ -42,7 +44,7 @@ from ._manifests import (
 )
 from ._model import Observed, Revision, describe
 from ._parameters import Parameters, parse_size, validate
-from ._preflight import Preflight
+from ._preflight import Preflight, absent_namespace, refusal_of_manager
 from ._record import Request
 from ._secrets import Secrets, parse_given
 from ._stages import (
@@ -58,6 +60,8 @@ from ._stages import (
     VERIFIED,
 )
 from ._status import rollout_result, tree, ways_back
+from ._steps import Done
+from ._surroundings import Surroundings, parse_budget
 
 Params = t.Mapping[str, t.Any]
 Result = dict[str, t.Any]
@@ -279,10 +283,7 @@ class Task:
         self.cluster.load()
         seen = self.engine.observe()
         if not seen.revisions and not seen.record_exists:
-            raise BadInput(
-                f"name: there is no rollout {self.name} in namespace {self.namespace};"
-                " check both, or deploy it first."
-            )
+            raise _no_such_rollout(self)
         return seen
 
     def expected(self, seen: Observed, present: str | None) -> str | None:
@@ -291,7 +292,8 @@ class Task:
         :raises BadInput: another one than the task expects.
         """
         asked = self.params.get("revision")
-        if not asked:
+        if not asked or asked == present:
+            # Also where somebody deleted it: what then, the state machine knows.
             return present
         revision = find_revision(seen, str(asked))
         if revision is None:
@@ -307,6 +309,13 @@ class Task:
                 " changed."
             )
         return revision.hash
+
+
+def _no_such_rollout(task: Task) -> BadInput:
+    return BadInput(
+        f"name: there is no rollout {task.name} in namespace {task.namespace}; check"
+        " both, or deploy it first."
+    )
 
 
 def find_revision(seen: Observed, asked: str) -> Revision | None:
@@ -369,7 +378,7 @@ def parse_release(params: Params) -> Release:
         params.get("preview_service"), "preview_service", namespace
     )
     spec = deployment.body["spec"]
-    known = {f.name for f in dataclasses.fields(Parameters)}
+    known = {f.name for f in dataclasses.fields(Parameters)} - {"pdb"}
     given = {k: v for k, v in params.items() if k in known and v is not None}
     given["scale_up_steps"] = tuple(
         parse_size(step, "scale_up_steps") for step in params["scale_up_steps"]
@@ -384,6 +393,7 @@ def parse_release(params: Params) -> Release:
         replicas=spec.get("replicas"),
         active_services=tuple(s.name for s in active),
         preview_services=tuple(s.name for s in preview),
+        pdb=parse_budget(params.get("pdb"), "pdb"),
         **given,
     )
     validate(parameters)
@@ -418,24 +428,34 @@ def _with_analyses(task: Task, release: Release) -> Release:
     return dataclasses.replace(release, parameters=parameters)
 
 
-def _check_what_analyses_need(
-    task: Task, parameters: Parameters, checks: Preflight, adopts: bool
-) -> None:
-    """Refuse a release for which a right or a secret is missing.
+def _analyses_of(parameters: Parameters) -> dict[str, str]:
+    return {o: getattr(parameters, o) for o in _ANALYSES if getattr(parameters, o)}
+
+
+def _rights_to_analyse(
+    task: Task, parameters: Parameters
+) -> list[t.Mapping[str, tuple[str, ...]]]:
+    if not parameters.has_analysis:
+        return []
+    from ._asked_analysis import rights_needed
+
+    secrets = task.secrets()
+    return [rights_needed(text, secrets) for text in _analyses_of(parameters).values()]
+
+
+def _refuse_missing_secrets(task: Task, parameters: Parameters) -> None:
+    """Refuse a release for which a secret is missing.
 
     :raises BadInput: a line for each that is missing.
     """
     if not parameters.has_analysis:
-        checks.check_rights(adopts)
         return
-    from ._asked_analysis import missing_secrets, rights_needed
+    from ._asked_analysis import missing_secrets
 
     secrets = task.secrets()
-    texts = {o: getattr(parameters, o) for o in _ANALYSES if getattr(parameters, o)}
-    checks.check_rights(adopts, [rights_needed(x, secrets) for x in texts.values()])
     problems = [
         problem
-        for option, text in texts.items()
+        for option, text in _analyses_of(parameters).items()
         for problem in missing_secrets(text, secrets, option)
     ]
     if problems:
@@ -486,17 +506,34 @@ def _restart(task: Task) -> Result:
     return task.result(engine.observe(), goes_on=False)
 
 
+def _eject(task: Task) -> Result:
+    """Back to a plain Deployment and plain Services, without touching a pod."""
+    task.cluster.load()
+    ejection = Ejection(task.engine, task.lock, task.clock)
+    if not ejection.find():
+        raise _no_such_rollout(task)
+    if task.runtime.check_mode:
+        ejection.plan()
+        return task.result(task.engine.observe(), goes_on=False)
+    return task.result(ejection.run(), goes_on=False)
+
+
 def _rollout(task: Task) -> Result:
     if task.params["state"] == "restarted":
         return _restart(task)
+    if task.params["state"] == "ejected":
+        return _eject(task)
     release = _with_analyses(task, parse_release(task.params))
     p = release.parameters
     task.engine.deployment = release.deployment
-    task.cluster.load(release.services, p.active_services, p.preview_services)
+    task.cluster.load(
+        release.services, p.active_services, p.preview_services, budgets=bool(p.pdb)
+    )
     want = Want(
         goal=PREVIEWED, hash=release.deployment.hash, deploy=p, inline=task.inline
     )
     task.want = want
+    _close_first(task, want, release)
     adoption = _preflight(task, release)
     if adoption is not None:
         if task.runtime.check_mode:
@@ -508,6 +545,27 @@ def _rollout(task: Task) -> Result:
             _adopt(task, adoption, release)
     _refuse_to_retry(task, release)
     return _release_until(task, want)
+
+
+def _close_first(task: Task, want: Want, release: Release) -> None:
+    """What others opened is closed before anything is refused: users reach it.
+
+    :raises BadInput: a tool has opened it, and would do it again.
+    """
+    step = close_what_others_opened(want, task.engine.observe(), task.clock.now())
+    if isinstance(step, Done) or task.runtime.check_mode:
+        return
+    # Who owned the selector is seen no more once it is ours again.
+    accepted = tuple(task.params.get("accept_field_manager") or ())
+    known = task.cluster.services.items
+    refusals = [
+        refusal_of_manager(known[s.name], "active_service", accepted)
+        for s in release.active
+        if s.name in known
+    ]
+    task.engine.run(want, close_what_others_opened)
+    for refusal in filter(None, refusals):
+        raise BadInput(refusal)
 
 
 def _refuse_to_retry(task: Task, release: Release) -> None:
@@ -573,6 +631,15 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         adoption.plain,
     )
     checks.check()
+    around = Surroundings(
+        task.cluster,
+        release.deployment,
+        release.parameters.pdb,
+        tuple(task.params.get("accept_field_manager") or ()),
+        adoption.plain,
+    )
+    around.check()
+    more = around.rights()
     seen = task.engine.observe()
     target = seen.revision(release.deployment.hash)
     if target is None and not (found and adoption.hash == release.deployment.hash):
@@ -580,20 +647,26 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         if active is not None or adoption.plain is not None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
-        _check_what_analyses_need(task, release.parameters, checks, adopts=found)
+        more += _rights_to_analyse(task, release.parameters)
+        checks.check_rights(found, more)
+        _refuse_missing_secrets(task, release.parameters)
+        around.check_new_revision()
         _try_creation(task, release)
     elif found:
-        checks.check_rights(adopts=True)
-    task.engine.warnings += checks.warnings
+        checks.check_rights(found, more)
+    task.engine.warnings += checks.warnings + around.warnings
     return adoption if found else None
 
 
 def _try_creation(task: Task, release: Release) -> None:
     """A dry-run: what admission or RBAC refuses is refused before the first write."""
-    with blames_definition():
-        task.cluster.create_revision(
-            release.deployment, 0, 1, release.parameters, dry_run=True
-        )
+    try:
+        with blames_definition():
+            task.cluster.create_revision(
+                release.deployment, 0, 1, release.parameters, dry_run=True
+            )
+    except NotFound as error:
+        raise absent_namespace(task.namespace) from error
 
 
 def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
@@ -810,7 +883,7 @@ def _scale_down(task: Task) -> Result:
 
 def _info(task: Task) -> Result:
     task.cluster.load()
-    seen = task.cluster.observe()
+    seen = task.engine.observe()
     following = next_task(task.want, seen, task.clock.now())
     result = task._describe(seen, following)
     result["changed"] = False

@@ -63,6 +63,12 @@ EXAMPLES = r"""
     namespace: shop
     state: restarted
 
+- name: Go back to a plain Deployment and plain Services
+  cutover.bluegreen.bluegreen_rollout:
+    name: web
+    namespace: shop
+    state: ejected
+
 - name: Show what a release would do
   cutover.bluegreen.bluegreen_rollout:
     name: web

@@ -31,7 +31,7 @@ def units() -> Outcome:
 
 def integration() -> Outcome:
     """Run the tests on a real Kubernetes API; they start it themselves."""
-    return pytest("integration", [INTEGRATION, "--durations=10"], limit=30 * MINUTE)
+    return pytest("integration", [INTEGRATION, "--durations=10"], limit=50 * MINUTE)
 
 
 def faults() -> Outcome:

@@ -15,8 +15,12 @@ import pytest
 
 from ansible_collections.cutover.bluegreen.tests.integration.support import session
 from ansible_collections.cutover.bluegreen.tests.integration.support.access import (
+    DocumentedAccount,
     make_restricted_account,
     write_token_kubeconfig,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.argo import (
+    installed_templates,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
     ApiError,
@@ -82,9 +86,37 @@ def session_label(kube: Kube, cluster: session.Cluster) -> t.Iterator[str]:
                 kube.delete(resource_path("namespaces", name=left["metadata"]["name"]))
 
 
+@pytest.fixture(scope="session")
+def account(kube: Kube, session_label: str) -> t.Iterator[DocumentedAccount]:
+    """Who runs the collection: may do what the documentation says, and nothing else."""
+    home = f"t-{session_label}"
+    metadata = {"name": home, "labels": {SESSION_LABEL: session_label}}
+    kube.create(resource_path("namespaces"), {"metadata": metadata})
+    made = DocumentedAccount(kube, home)
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def account_kubeconfig(
+    account: DocumentedAccount,
+    cluster: session.Cluster,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> pathlib.Path:
+    """The kubeconfig of who runs the collection."""
+    path = tmp_path_factory.mktemp("account") / "kubeconfig"
+    write_token_kubeconfig(path, cluster.kubeconfig, account.token)
+    return path
+
+
 @pytest.fixture
-def make_namespace(kube: Kube, session_label: str) -> t.Iterator[t.Callable[[], str]]:
-    """Make namespaces; their deletion is asked for at the end and not waited for."""
+def make_namespace(
+    kube: Kube, session_label: str, account: DocumentedAccount
+) -> t.Iterator[t.Callable[[], str]]:
+    """Make namespaces in which the collection may be run.
+
+    Their deletion is asked for at the end and not waited for.
+    """
     made = []
 
     def make() -> str:
@@ -93,6 +125,7 @@ def make_namespace(kube: Kube, session_label: str) -> t.Iterator[t.Callable[[], 
         body = {"metadata": {"name": name, "labels": labels}}
         kube.create(resource_path("namespaces"), body)
         made.append(name)
+        account.bind(name)
         return name
 
     yield make
@@ -160,12 +193,21 @@ def wire(cluster: session.Cluster, namespace: str) -> t.Callable[..., Wire]:
 
 @pytest.fixture
 def playbook(
-    tmp_path: pathlib.Path, cluster: session.Cluster, collections_path: pathlib.Path
+    tmp_path: pathlib.Path,
+    account_kubeconfig: pathlib.Path,
+    collections_path: pathlib.Path,
 ) -> t.Iterator[Playbook]:
     """Run ansible-playbook with the installed collection against the cluster."""
-    runner = Playbook(tmp_path, cluster.kubeconfig, collections_path)
+    runner = Playbook(tmp_path, account_kubeconfig, collections_path)
     yield runner
     runner.end()
+
+
+@pytest.fixture
+def argo(kube: Kube, shared_folder: pathlib.Path) -> t.Iterator[None]:
+    """A cluster with Argo Rollouts' definitions of templates."""
+    with installed_templates(kube, shared_folder / "argo.lock"):
+        yield
 
 
 @pytest.fixture(params=["action", "module"])

@@ -10,7 +10,6 @@ templates that are kept there.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import pathlib
@@ -33,8 +32,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.analysis im
     users_came_back,
     users_never_saw_it,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.argo import (
+    ARGO,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
-    ApiError,
     Kube,
     Object,
     resource_path,
@@ -450,64 +451,6 @@ def test_several_templates_are_one_analysis(
 
 
 # -- templates that are kept in the cluster --------------------------------------------
-
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-ARGO = "/apis/argoproj.io/v1alpha1"
-
-
-def definition(kind: str, scope: str) -> Object:
-    """As Argo Rollouts installs it, but for the schema."""
-    plural = f"{kind.lower()}s"
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1alpha1", "served": True, "storage": True}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.argoproj.io"},
-        "spec": {
-            "group": "argoproj.io",
-            "scope": scope,
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
-            "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
-        },
-    }
-
-
-def is_served(kube: Kube, kind: str) -> bool:
-    try:
-        kube.list(f"{ARGO}/{kind.lower()}s")
-    except ApiError as error:
-        # Not yet known, then not yet ready.
-        if error.code not in (404, 429):
-            raise
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def installed(kube: Kube, kind: str, scope: str) -> t.Iterator[None]:
-    """A definition, unless the cluster has it; what was made goes again."""
-    body = definition(kind, scope)
-    path = f"{DEFINITIONS}/{body['metadata']['name']}"
-    if kube.find(path) is not None:
-        yield
-        return
-    kube.create(DEFINITIONS, body)
-    try:
-        eventually(lambda: is_served(kube, kind), 30, f"a list of {kind}")
-        yield
-    finally:
-        kube.delete(path)
-
-
-@pytest.fixture
-def argo(kube: Kube) -> t.Iterator[None]:
-    """A cluster with Argo Rollouts' definitions of templates."""
-    with (
-        installed(kube, "AnalysisTemplate", "Namespaced"),
-        installed(kube, "ClusterAnalysisTemplate", "Cluster"),
-    ):
-        yield
 
 
 @pytest.fixture

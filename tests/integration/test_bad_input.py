@@ -21,7 +21,11 @@ import yaml
 
 from ansible_collections.cutover.bluegreen.tests.integration.support import session
 from ansible_collections.cutover.bluegreen.tests.integration.support.access import (
-    make_restricted_account,
+    DocumentedAccount,
+    Right,
+    documented_roles,
+    make_account,
+    rights_in,
     write_token_kubeconfig,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
@@ -48,18 +52,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.wire import
 
 APPLY = "application/apply-patch+yaml"
 SESSION_LABEL = "test.cutover.bluegreen/session"
-# What a release may do, as `Case.rights` take away from it.
-RIGHTS = {
-    "services": ["get", "list", "watch", "create", "patch", "delete"],
-    "endpointslices": ["get", "list", "watch"],
-    "deployments": ["get", "list", "watch", "create", "patch", "delete"],
-    "replicasets": ["get", "list", "watch"],
-    "pods": ["get", "list", "watch"],
-    "configmaps": ["get", "list", "watch", "create", "update"],
-    "leases": ["get", "list", "watch", "create", "update"],
-    "horizontalpodautoscalers": ["get", "list", "watch"],
-    "events": ["create"],
-}
+# Without these a release goes on, with a warning.
+DISPENSABLE = ("events", "poddisruptionbudgets", "networkpolicies")
+RIGHTS = rights_in(documented_roles()["bluegreen"]["rules"])
+NEEDED = sorted(right for right in RIGHTS if right.resource not in DISPENSABLE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,21 +91,26 @@ def with_service(place: Place) -> None:
     place.service("web")
 
 
-def without(resource: str, *verbs: str) -> Setup:
-    """Let the case's user do all that a release does, but for these verbs."""
+def without(taken: Right) -> Setup:
+    """Let the case's user do all that is documented for a release, but for this."""
 
     def setup(place: Place) -> dict[str, str]:
         place.service("web")
-        rights = {
-            name: [v for v in allowed if name != resource or v not in verbs]
-            for name, allowed in RIGHTS.items()
-        }
-        token = make_restricted_account(place.kube, place.namespace, "user", rights)
+        rules = [
+            {"apiGroups": [r.group], "resources": [r.resource], "verbs": [r.verb]}
+            for r in sorted(RIGHTS - {taken})
+        ]
+        token = make_account(place.kube, place.namespace, "user", rules)
         path = place.folder / f"{place.namespace}.config"
         write_token_kubeconfig(path, place.template, token)
         return {"K8S_AUTH_KUBECONFIG": str(path)}
 
     return setup
+
+
+def as_admin(place: Place) -> dict[str, str]:
+    """Who may look beyond the case's namespace."""
+    return {"K8S_AUTH_KUBECONFIG": str(place.template)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -454,10 +455,12 @@ CASES = {
     "no-such-namespace": Case(
         ("namespace nowhere does not exist", "create it"),
         {"namespace": "nowhere"},
+        setup=as_admin,
     ),
     "no-such-namespace-for-a-new-service": Case(
         ("namespace nowhere does not exist", "create it"),
         {"namespace": "nowhere", "active_service": service("web")},
+        setup=as_admin,
     ),
     # The connection.
     "unreachable": Case(
@@ -486,47 +489,31 @@ CASES = {
         ("production-east", "context"),
         setup=lambda place: {"K8S_AUTH_CONTEXT": "production-east"},
     ),
-    # Permissions.
+    # Permissions: each is named, also what only a later step would ask for.
     **{
-        f"may-not-{verb}-{resource}": Case(
-            (
-                f"forbids to {verb} {resource} in namespace {{namespace}} (403)",
-                f"Give the user a Role with the verb {verb} on {resource}",
-            ),
-            setup=without(resource, verb),
+        f"may-not-{right.verb}-{right.resource}": Case(
+            ("(403)", f"{right.verb} on {right.resource}", "Give the user a Role"),
+            setup=without(right),
         )
-        for resource, verb in (
-            ("services", "list"),
-            ("endpointslices", "list"),
-            ("deployments", "list"),
-        )
-    },
-    # What only a later step would ask for.
-    **{
-        f"may-not-{verb}-{resource}": Case(
-            (
-                "lacks what a release needs in namespace {namespace} (403):"
-                f" {verb} on {resource}. Give the user a Role",
-            ),
-            setup=without(resource, verb),
-        )
-        for resource, verb in (
-            ("services", "patch"),
-            ("deployments", "create"),
-            ("deployments", "watch"),
-            ("configmaps", "update"),
-            ("leases", "create"),
-        )
+        for right in NEEDED
     },
 }
 
 
 # What the action plugin and the module do not share is reading files; what they do
 # with parsed input is the same code, so the module is shown a sample of that.
-SAMPLE = ("not-a-deployment", "no-such-file", "steps-down", "invalid-name")
+SAMPLE = (
+    *("not-a-deployment", "no-such-file", "steps-down", "invalid-name"),
+    *("may-not-list-services", "may-not-create-deployments"),
+)
 BY_PATH = {
     "action": list(CASES),
-    "module": [n for n, c in CASES.items() if c.setup != with_service or n in SAMPLE],
+    "module": [
+        name
+        for name, case in CASES.items()
+        if name in SAMPLE
+        or (case.setup != with_service and not name.startswith("may-not-"))
+    ],
 }
 
 
@@ -551,6 +538,7 @@ def places(
     kube: Kube,
     cluster: session.Cluster,
     session_label: str,
+    account: DocumentedAccount,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> t.Iterator[dict[str, Place]]:
     """Make a namespace for each case, by its name."""
@@ -560,6 +548,7 @@ def places(
         labels = {SESSION_LABEL: session_label}
         metadata = {"generateName": "bad-", "labels": labels}
         namespace = kube.create(resource_path("namespaces"), {"metadata": metadata})
+        account.bind(namespace["metadata"]["name"])
         made[name] = Place(
             kube, namespace["metadata"]["name"], folder, cluster.kubeconfig
         )
@@ -583,6 +572,7 @@ def hosts(places: dict[str, Place]) -> dict[str, t.Any]:
 @pytest.fixture(scope="module")
 def refusals(
     cluster: session.Cluster,
+    account_kubeconfig: pathlib.Path,
     collections_path: pathlib.Path,
     places: dict[str, Place],
     hosts: dict[str, t.Any],
@@ -602,7 +592,7 @@ def refusals(
     audit_log = cluster.audit_log
     namespaces = {name: place.namespace for name, place in places.items()}
     folder = tmp_path_factory.mktemp("runs")
-    playbook = Playbook(folder, cluster.kubeconfig, collections_path)
+    playbook = Playbook(folder, account_kubeconfig, collections_path)
 
     @functools.cache
     def of(path: str) -> Refusals:

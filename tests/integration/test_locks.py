@@ -111,7 +111,7 @@ def options(name: str, namespace: str, version: str) -> dict[str, t.Any]:
 
 
 def test_of_two_at_the_same_instant_one_drives(
-    kube: Kube, cluster: session.Cluster, namespace: str
+    kube: Kube, account_kubeconfig: pathlib.Path, namespace: str
 ) -> None:
     """Fifty times: the other fails at once, names the first, and has written nothing.
 
@@ -132,7 +132,7 @@ def test_of_two_at_the_same_instant_one_drives(
     races = [
         [options(name, namespace, version) for version in "12"] for name in rollouts
     ]
-    ends = race(cluster.kubeconfig, races)
+    ends = race(account_kubeconfig, races)
     for name, end in zip(rollouts, ends, strict=True):
         ((driver,), (loser,)) = end["driving"], end["ended"]
         assert loser["failed"]

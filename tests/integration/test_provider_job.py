@@ -53,8 +53,8 @@ def _embedded(cluster: session.Cluster) -> None:
 
 
 @pytest.fixture
-def place(cluster: session.Cluster, namespace: str) -> Place:
-    return place_on(cluster.kubeconfig, namespace, rollout="web", run=RUN)
+def place(account_kubeconfig: pathlib.Path, namespace: str) -> Place:
+    return place_on(account_kubeconfig, namespace, rollout="web", run=RUN)
 
 
 def config(backoff_limit: int = 0, **steering: str) -> Object:

@@ -46,10 +46,12 @@ Start = t.Callable[..., list[Object]]
 
 
 @pytest.fixture
-def place(cluster: session.Cluster, namespace: str) -> Place:
+def place(
+    cluster: session.Cluster, account_kubeconfig: pathlib.Path, namespace: str
+) -> Place:
     if not cluster.embedded:
         pytest.skip("the pods are steered by the embedded cluster's stages")
-    return place_on(cluster.kubeconfig, namespace, rollout="web", revision=HASH)
+    return place_on(account_kubeconfig, namespace, rollout="web", revision=HASH)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from urllib.parse import (
     urlsplit,
 )
 
+from .._argspec import mask
 from .._deps import urllib3
 from .measurement import MeasurementError
 
@@ -69,16 +70,17 @@ class Answer:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def text(self) -> str:
-        """The body as text; what is no UTF-8 is replaced."""
-        return self.body.decode("utf-8", "replace")
+        """The body as text, without secrets; what is no UTF-8 is replaced."""
+        return str(mask(self.body.decode("utf-8", "replace"), self.secrets))
 
     def json(self) -> t.Any:
-        """The body as plain JSON data; NaN and Infinity are taken as well.
+        """The body as plain JSON data, without secrets; NaN and Infinity are taken as
+        well.
 
         :raises MeasurementError: it is no JSON.
         """
         try:
-            return json.loads(self.body)
+            return mask(json.loads(self.body), self.secrets)
         except (ValueError, RecursionError):
             raise MeasurementError(
                 f"{self.source} did not answer with JSON, but with"
@@ -86,12 +88,12 @@ class Answer:
             ) from None
 
     def shown(self) -> str:
-        """The begin of the body on one line, fit for a message, without secrets."""
+        """The begin of the body on one line, fit for a message."""
         return self.quoted(self.text())
 
     def quoted(self, text: str) -> str:
-        """The begin of a text out of the answer, as :meth:`shown`."""
-        return shown(_mask(text, self.secrets))
+        """The begin of a text out of the answer, as :meth:`shown`, without secrets."""
+        return shown(mask(text, self.secrets))
 
 
 def send(
@@ -376,7 +378,7 @@ class _Exchange:
                     f" ({cause.verify_message}); give its authority as caCert, or set"
                     " insecure: true."
                 )
-        reason = shown(_mask(_reason(causes), self.secrets))
+        reason = shown(mask(_reason(causes), self.secrets))
         if any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes):
             return (
                 f"{_place(self.target)} cannot be reached through the proxy"
@@ -532,7 +534,7 @@ def _has(headers: t.Mapping[str, str], name: str) -> bool:
 
 
 def _secrets(target: SplitResult, headers: t.Mapping[str, str]) -> tuple[str, ...]:
-    """What a server may repeat in an error, and nobody is to read."""
+    """What a server may repeat, and nobody is to read."""
     found = [target.query, target.netloc.rpartition("@")[0], target.password or ""]
     for name, value in parse_qsl(target.query):
         if _SECRET_NAME.search(name):
@@ -541,12 +543,6 @@ def _secrets(target: SplitResult, headers: t.Mapping[str, str]) -> tuple[str, ..
         if _SECRET_NAME.search(name):
             found += [value, *value.split()[1:]]
     return tuple(sorted({s for s in found if len(s) > 2}, key=len, reverse=True))
-
-
-def _mask(text: str, secrets: t.Iterable[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "*****")
-    return text
 
 
 def _refusal(answer: Answer) -> str:

@@ -52,15 +52,41 @@ class SliceVersion:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """A Service's endpoints over all its slices, from `at` until the next moment."""
+    """A Service's endpoints over all its slices, from `at` until the next moment.
+
+    `resource_version` is that of the slice version which began it: what has a lower
+    one happened before.
+    """
 
     at: float
+    resource_version: int
     endpoints: tuple[Endpoint, ...]
 
     @property
     def ready(self) -> frozenset[str]:
         """The pods that are ready in any slice."""
         return frozenset(e.pod for e in self.endpoints if e.ready)
+
+
+@dataclasses.dataclass
+class Life:
+    """One pod: which ReplicaSet it is of, and the resource versions of its turns."""
+
+    owner: str
+    born: int
+    was_ready: bool = False
+    # Deleted, or not ready any more: the version that began it.
+    ended: int | None = None
+
+    def see(self, pod: Object, deleted: bool) -> None:
+        conditions = pod.get("status", {}).get("conditions") or []
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+        leaving = deleted or "deletionTimestamp" in pod["metadata"]
+        if leaving or (self.was_ready and not ready):
+            self.ended = self.ended or _version(pod)
+        elif ready:
+            # One that recovers has not died.
+            self.was_ready, self.ended = True, None
 
 
 class Stream(threading.Thread):
@@ -166,13 +192,19 @@ class Stream(threading.Thread):
 
 
 class Watcher:
-    """Watches the EndpointSlices of Services, and the pods behind them."""
+    """Watches the EndpointSlices of Services, and the pods behind them.
+
+    A floor counts what writes of Deployments and Services did: a pod that died by
+    itself, or was deleted by somebody, counts as ready until its replacement is.
+    """
 
     def __init__(self, kube: Kube, namespace: str, services: t.Sequence[str]) -> None:
         self._lock = threading.Lock()
         self._versions: list[SliceVersion] = []
         self._batches = itertools.count()
         self._revisions: dict[str, str] = {}
+        self._lives: dict[str, Life] = {}
+        self._kube, self._namespace = kube, namespace
         self._services = tuple(services)
         selector = f"{SERVICE_LABEL} in ({','.join(services)})"
         self._streams = (
@@ -189,10 +221,12 @@ class Watcher:
 
     def _see_pods(self, pods: list[tuple[Object, bool]]) -> None:
         with self._lock:
-            for pod, _deleted in pods:
+            for pod, deleted in pods:
                 labels = pod["metadata"].get("labels", {})
                 name = pod["metadata"]["name"]
                 self._revisions[name] = labels.get(REVISION_LABEL, UNLABELLED)
+                new = Life(_owner(pod), _version(pod))
+                self._lives.setdefault(name, new).see(pod, deleted)
 
     def _see_slices(self, slices: list[tuple[Object, bool]]) -> None:
         at = time.time()
@@ -229,7 +263,7 @@ class Watcher:
                 slices[version.name] = version
             live = [v for v in slices.values() if not v.deleted]
             endpoints = tuple(e for v in live for e in v.endpoints)
-            moments.append(Moment(version.at, endpoints))
+            moments.append(Moment(version.at, version.resource_version, endpoints))
         return moments
 
     def revisions_of(self, moment: Moment) -> frozenset[str]:
@@ -251,12 +285,68 @@ class Watcher:
         return list(seen)
 
     def assert_never_below(self, service: str, floor: int) -> None:
-        """Fail if, once it had `floor` ready pods, the Service ever had fewer."""
-        for moment in self._since(service, floor):
-            assert len(moment.ready) >= floor, (
-                f"Service {service} had {len(moment.ready)} ready pods, below {floor}:"
+        """Fail if, once it had `floor` ready pods, the Service ever had fewer.
+
+        But for those that died by themselves and are not replaced yet.
+        """
+        moments = self._since(service, floor)
+        if all(len(moment.ready) >= floor for moment in moments):
+            return
+        lost = self.lost_by_themselves(service)
+        for moment in moments:
+            have = len(moment.ready) + lost.get(moment, 0)
+            assert have >= floor, (
+                f"Service {service} had {len(moment.ready)} ready pods, below {floor}"
+                f" ({lost.get(moment, 0)} more had died by themselves):"
                 f"\n{self.story(service)}"
             )
+
+    def lost_by_themselves(self, service: str) -> dict[Moment, int]:
+        """Return how many of the revision's pods were missing at each moment though
+        nobody had asked for fewer.
+
+        Whom the ReplicaSet controller deletes since fewer are asked for, it names in
+        an Event; so does it say nothing of those whose ReplicaSet was deleted.
+        """
+        asked_for = self._deleted_by_their_controller()
+        serving: frozenset[str] = frozenset()
+        was_behind: set[str] = set()
+        lost = {}
+        for moment in self.moments(service):
+            serving = self.revisions_of(moment) or serving
+            at = moment.resource_version
+            was_behind |= moment.ready
+            with self._lock:
+                died = {
+                    name: life
+                    for name in was_behind - moment.ready - asked_for
+                    if self._revisions.get(name) in serving
+                    and (life := self._lives[name]).ended is not None
+                    and life.ended < at
+                }
+                replaced = sum(
+                    any(
+                        self._lives[name].owner == life.owner
+                        and self._lives[name].born > (life.ended or 0)
+                        for life in died.values()
+                    )
+                    for name in moment.ready
+                )
+            lost[moment] = max(len(died) - replaced, 0)
+        return lost
+
+    def _deleted_by_their_controller(self) -> set[str]:
+        sets = self._kube.list(resource_path("replicasets", self._namespace))
+        alive = {item["metadata"]["uid"] for item in sets}
+        events = self._kube.list(resource_path("events", self._namespace))
+        named = {
+            event["message"].rpartition(" ")[2]
+            for event in events
+            if event["reason"] == "SuccessfulDelete"
+        }
+        with self._lock:
+            orphans = {n for n, life in self._lives.items() if life.owner not in alive}
+        return named | orphans
 
     def assert_never_mixed(self, service: str) -> None:
         """Fail if the Service ever listed endpoints of two revisions."""
@@ -285,6 +375,11 @@ class Watcher:
 
 def _version(item: Object) -> int:
     return int(item["metadata"]["resourceVersion"])
+
+
+def _owner(pod: Object) -> str:
+    owners = pod["metadata"].get("ownerReferences") or [{}]
+    return str(owners[0].get("uid", ""))
 
 
 def _slice_version(item: Object, deleted: bool, at: float, batch: int) -> SliceVersion:

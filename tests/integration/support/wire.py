@@ -23,6 +23,7 @@ class Request:
     """One request; `code` is 0 for a watch that was still being opened."""
 
     verb: str
+    group: str
     resource: str
     subresource: str
     namespace: str
@@ -116,6 +117,7 @@ def _request(event: dict[str, t.Any]) -> Request:
     query = urllib.parse.urlsplit(event["requestURI"]).query
     return Request(
         verb=event["verb"],
+        group=target.get("apiGroup", ""),
         resource=target.get("resource", ""),
         subresource=target.get("subresource", ""),
         namespace=target.get("namespace", ""),

@@ -158,6 +158,25 @@ def test_secrets_are_found() -> None:
     assert not found & {"web", "/path/of/key", "me", "datadog", "api-key"}
 
 
+def test_passwords_of_proxies_are_found() -> None:
+    """As they are written, and as they are meant."""
+    cluster = {"server": "https://here", "proxy-url": "http://a:proxy-3@proxy:3128"}
+    given = {
+        "proxy": "http://user:proxy%402@proxy:3128",
+        "kubeconfig": {"clusters": [{"name": "c", "cluster": cluster}]},
+    }
+    found = secrets_of(MODULES["bluegreen_info"], given)
+    assert found == {"proxy%402", "proxy@2", "proxy-3"}
+    for harmless in ("http://proxy:3128", "proxy:3128", "http://user@proxy:1", None):
+        assert secrets_of(MODULES["bluegreen_info"], {"proxy": harmless}) == set()
+
+
+@pytest.mark.parametrize("broken", ["x", ["x"], [{"user": "x"}], [{"cluster": ["x"]}]])
+def test_a_kubeconfig_of_another_shape_holds_none(broken: object) -> None:
+    given = {"kubeconfig": {"users": broken, "clusters": broken}}
+    assert secrets_of(MODULES["bluegreen_info"], given) == set()
+
+
 def test_secrets_are_masked_wherever_they_stand() -> None:
     result = {
         "msg": "Bearer token-1 and token-12",

@@ -94,13 +94,19 @@ def record(stage: str = RETIRED, about: str = V1, **changes: t.Any) -> Record:
     values: dict[str, t.Any] = {
         "revision": about,
         "stage": stage,
-        "phase": HEALTHY if about == V1 else PROGRESSING,
+        "phase": _phase(stage, about),
         "active": V1,
         "stable": V1,
         "last_number": int(about[0]),
         **changes,
     }
     return Record(**values)
+
+
+def _phase(stage: str, about: str) -> str:
+    if about == V1 or stage in (VERIFIED, RETIRED):
+        return HEALTHY
+    return PHASE_PAUSED if stage == PAUSED else PROGRESSING
 
 
 def in_flight(stage: str, **changes: t.Any) -> Record:
@@ -432,7 +438,109 @@ ROWS = [
         "others: a Service at an unknown revision is closed",
         TO_END,
         observed([revision(V1)], [service("ffffffffff")], record()),
+        Point(("web",), V1, "somebody deleted the Deployment that it was directed to"),
+    ),
+    Row(
+        "rest: what somebody scaled down comes back by its manifest",
+        Want(PREVIEWED, V1, parameters(replicas=3)),
+        observed(
+            [revision(V1, 1, parameters=parameters(replicas=3))],
+            [service(V1), preview(V1)],
+            record(progress_at=after(60)),
+        ),
+        Scale(V1, 3, "somebody scaled it down"),
+    ),
+    Row(
+        "rest: pods that came back are waited for until the Service lists them",
+        Want(PREVIEWED, V1, parameters()),
+        dataclasses.replace(
+            observed(
+                [revision(V1)],
+                [],
+                record(phase=DEGRADED, progress_at=after(60), progress_available=3),
+            ),
+            services=(
+                dataclasses.replace(
+                    service(V1), endpoints=Endpoints(frozenset({"pod-1"}))
+                ),
+            ),
+        ),
+        Wait(
+            "endpoints of revision 1 (web-1111111111): 1/3 ready",
+            after(60),
+            "until its progress deadline",
+        ),
+    ),
+    Row(
+        "rest: the size that an autoscaler chose is left",
+        Want(PREVIEWED, V1, parameters(replicas=3)),
+        observed(
+            [revision(V1, 1, parameters=parameters(replicas=3), autoscaled=True)],
+            [service(V1), preview(V1)],
+            record(),
+        ),
+        Done(),
+    ),
+    Row(
+        "rest: the record names the revision that is active",
+        TO_END,
+        observed([revision(V1)], [service(V1), preview(V1)], record(active=V0)),
+        Note(record()),
+    ),
+    Row(
+        "rest: a phase that cannot be read is Healthy once the endpoints are seen",
+        TO_END,
+        observed([revision(V1)], [service(V1), preview(V1)], record(phase="")),
+        Note(record(message="revision 1 is stable and serves all users")),
+    ),
+    Row(
+        "others: a stripped hash after the promotion goes back to the promoted one",
+        TO_END,
+        seen(PROMOTED, active=None),
+        Point(("web",), V2, "its selector was changed by somebody else"),
+    ),
+    Row(
+        "others: a stripped hash during an abort goes back to the stable one",
+        ABORT,
+        seen(PROMOTED, active=None, intent={"act": "abort", "revision": V2}),
         Point(("web",), V1, "its selector was changed by somebody else"),
+    ),
+    Row(
+        "others: a deleted active revision is said",
+        TO_END,
+        observed([revision(V0, 0)], [service(V1)], record()),
+        Fail(
+            "Service web directs to a revision whose Deployment somebody deleted, and"
+            " revision 0 (web-0000000000) has no available pod to go back to; run the"
+            " deploy playbook with a manifest, or the rollback playbook.",
+            degrades=True,
+        ),
+    ),
+    Row(
+        "others: a deleted active revision is created anew by its manifest",
+        Want(PREVIEWED, V1, parameters()),
+        observed(
+            [revision(V0, 0)],
+            [service(V1)],
+            record(STARTED, V1, phase=PROGRESSING, intent=dict(CUT_OVER, revision=V1)),
+        ),
+        CreateRevision(V1, 1, 3),
+    ),
+    Row(
+        "others: abort brings the stable one back where the active one was deleted",
+        ABORT,
+        observed(
+            [revision(V0, 0), revision(V2)],
+            [service(V1), preview(V2)],
+            in_flight(PAUSED, stable=V1, intent={"act": "abort", "revision": V2}),
+        ),
+        Scale(V0, 3, "it must carry all users again"),
+    ),
+    Row(
+        "others: abort scales up a stable one that somebody scaled to nothing",
+        ABORT,
+        seen(PAUSED, v1=revision(V1, 0)),
+        Scale(V1, 3, "it must carry all users again"),
     ),
     Row(
         "others: a Service at a revision in flight is closed",
@@ -517,7 +625,7 @@ ROWS = [
         "abort of a deleted V2: the Services go back at once",
         ABORT,
         observed([revision(V1)], [service(V2)], in_flight(PAUSED, intent=CUT_OVER)),
-        Point(("web",), V1, "its selector was changed by somebody else"),
+        Point(("web",), V1, "somebody deleted the Deployment that it was directed to"),
     ),
     Row(
         "abort again is nothing",
@@ -620,7 +728,13 @@ ROWS = [
                 revision(V2, parameters=parameters(scale_down_delay_revision_limit=1)),
             ],
             [service(V2)],
-            record(VERIFIED, V2, stable=V2, retire_at={V0: after(30), V1: after(30)}),
+            record(
+                VERIFIED,
+                V2,
+                active=V2,
+                stable=V2,
+                retire_at={V0: after(30), V1: after(30)},
+            ),
         ),
         Scale(V0, 0, "only 1 old revisions keep their delay"),
     ),
@@ -634,7 +748,7 @@ ROWS = [
                 revision(V2, parameters=parameters(revision_history_limit=1)),
             ],
             [service(V2)],
-            record(VERIFIED, V2, stable=V2),
+            record(VERIFIED, V2, active=V2, stable=V2),
         ),
         Delete(V0),
     ),

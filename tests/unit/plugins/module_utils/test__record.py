@@ -26,11 +26,13 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._record import (
     MAX_BYTES,
     Record,
     Request,
+    defect,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._stages import (
     DEGRADED,
     PAUSED,
     PHASE_PAUSED,
+    PHASES,
     STABLE,
     STAGES,
 )
@@ -51,7 +53,7 @@ instants = st.none() | st.integers(-10_000, 10_000).map(after)
         Record,
         revision=texts,
         stage=st.sampled_from(STAGES),
-        phase=texts,
+        phase=st.sampled_from(("", *PHASES)),
         message=texts,
         stable=texts,
         last_number=st.integers(0, 99),
@@ -99,6 +101,7 @@ def test_flat_keys_are_for_kubectl_wait() -> None:
     data = Record(V2, PAUSED, PHASE_PAUSED, "m", V1, V1, V2, promote_at=NOW).to_data()
     assert data.pop("details") == '{"promote_at":"2026-01-02T03:04:05.000Z"}'
     assert data == {
+        "format": "1",
         "phase": PHASE_PAUSED,
         "stage": PAUSED,
         "message": "m",
@@ -108,6 +111,48 @@ def test_flat_keys_are_for_kubectl_wait() -> None:
         "observed-revision": V2,
         "next-at": "2026-01-02T03:04:05.000Z",
     }
+
+
+WHOLE = Record(V2, PAUSED, PHASE_PAUSED, "m", V1, V1, V2, last_number=2, approved=True)
+
+
+def test_a_whole_record_has_no_defect() -> None:
+    assert defect(WHOLE.to_data()) == ""
+    assert defect({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("edit", "says", "kept"),
+    [
+        ({"format": "2"}, "it is written in the format 2, which is not 1", Record()),
+        (
+            {"phase": "Splendid"},
+            "'Splendid' is not a phase",
+            dataclasses.replace(WHOLE, phase=""),
+        ),
+        (
+            {"stage": "somewhere"},
+            "'somewhere' is not a stage",
+            dataclasses.replace(WHOLE, stage=STABLE, revision=""),
+        ),
+        (
+            {"details": "{"},
+            "its details are not a JSON object",
+            dataclasses.replace(WHOLE, last_number=0, approved=False),
+        ),
+        (
+            {"details": "[1]"},
+            "its details are not a JSON object",
+            dataclasses.replace(WHOLE, last_number=0, approved=False),
+        ),
+    ],
+)
+def test_what_cannot_be_read_counts_as_never_written(
+    edit: dict[str, str], says: str, kept: Record
+) -> None:
+    data = {**WHOLE.to_data(), **edit}
+    assert defect(data) == says
+    assert Record.from_data(data) == kept
 
 
 def test_the_oldest_lines_go_when_it_grows_too_large() -> None:

@@ -133,6 +133,21 @@ def test_a_server_that_repeats_the_secrets(server: HttpServer) -> None:
     assert "*****" in message
 
 
+def test_an_answer_that_repeats_the_secrets(server: HttpServer) -> None:
+    """As a value it would be recorded, and credentials are seldom sent as given."""
+    headers = {**http.basic("user", SECRET), "X-Api-Key": SECRET}
+    sent = headers["Authorization"].split()[1]
+    server.reply(lambda r: Reply({"told": [dict(r.headers)], "rate": 1}))
+    value = send("GET", server.url, headers=headers).json()
+    assert value["rate"] == 1
+    server.reply(lambda r: Reply(f"rate 1 {dict(r.headers)}"))
+    text = send("GET", server.url, headers=headers).text()
+    assert text.startswith("rate 1 ")
+    for found in (str(value), text):
+        assert sent not in found
+        assert SECRET not in found
+
+
 def test_redirects_of_the_same_origin(server: HttpServer) -> None:
     server.reply(status=302, headers={"Location": "/b?x=1"})
     server.reply(status=308, headers={"Location": f"{server.url}/c"})
