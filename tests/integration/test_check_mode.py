@@ -99,7 +99,7 @@ def test_the_status_tree(release: Release, path: Path) -> None:
     tree = "\n".join(result.result["tree"])
     assert f"{release.namespace}/web  Healthy" in tree
     assert "revision 2  active, stable, preview" in tree
-    assert "revision 1  delay:" in tree
+    assert "revision 1  rollback: at once, delay:" in tree
     assert "Service web (active) -> revision 2, 2 ready" in tree
     assert tree.count("Pod web-") == 4
     # It is on the screen as it is, not only in the result.

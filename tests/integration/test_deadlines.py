@@ -40,12 +40,12 @@ def test_v2_that_never_is_ready_fails_with_evidence(
     """Invariant 1: users notice nothing of it."""
     release.deploy("1").check()
     seen = watcher(ACTIVE, PREVIEW)
-    run = release.deploy("2", steering=steering, progress_deadline_seconds=1)
+    run = release.deploy("2", steering=steering, progress_deadline_seconds=4)
     assert run.rc == 2
     said = message(run)
     assert "revision 2" in said
     assert "0/2 pods available" in said
-    assert "within the progress deadline of 1 s" in said
+    assert "within the progress deadline of 4 s" in said
     assert evidence in said
     assert release.phase() == "Degraded"
     assert release.record()["message"] in said
