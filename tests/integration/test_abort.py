@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Leaving a release before its promotion: abort, retry, supersede."""
+"""Leaving a release: abort, retry, supersede."""
 
 from __future__ import annotations
 
@@ -10,8 +10,20 @@ import typing as t
 
 import pytest
 
+from ansible_collections.cutover.bluegreen.tests.integration.support.analysis import (
+    template,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
+    Kube,
+    Object,
+    resource_path,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.manifests import (
+    deployment,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.release import (
     ACTIVE,
+    NAME,
     PREVIEW,
     Path,
     Release,
@@ -133,13 +145,30 @@ def test_v3_supersedes_v2(release: Release, watcher: t.Callable[..., Watcher]) -
     assert outcomes == ["promoted", "superseded", "promoted"]
 
 
+def unschedulable() -> Object:
+    broken = deployment(NAME, version="2", replicas=2)
+    nowhere = {"kubernetes.io/hostname": "no-such-node"}
+    broken["spec"]["template"]["spec"]["nodeSelector"] = nowhere
+    return broken
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        deployment(NAME, version="2", replicas=2, ready="never"),
+        deployment(NAME, version="2", replicas=2, crash="true"),
+        deployment(NAME, version="2", replicas=2, image_pull="fail"),
+        unschedulable(),
+    ],
+    ids=["unready", "crash loop", "no image", "unschedulable"],
+)
 def test_abort_while_v2_is_scaled_up(
-    release: Release, watcher: t.Callable[..., Watcher]
+    release: Release, watcher: t.Callable[..., Watcher], broken: Object
 ) -> None:
     """Invariant 3: it needs nothing of V2, which is not ready."""
     release.deploy("1").check()
     seen = watcher(ACTIVE)
-    handle = release.start_deploy("2", steering={"ready": "never"})
+    handle = release.start_deploy("2", definition=broken)
     eventually(lambda: release.sizes().get(2) == 2, 60, "V2")
     eventually(lambda: "0/2 pods available" in handle.stdout, 60, "a wait")
     release.run("abort").check()
@@ -149,6 +178,37 @@ def test_abort_while_v2_is_scaled_up(
     assert release.sizes() == {1: 2, 2: 0}
     assert seen.revisions_seen(ACTIVE) == [release.hash_of(1)]
     seen.assert_never_below(ACTIVE, 2)
+
+
+def test_abort_after_the_promotion_brings_v1_to_size_first(
+    release: Release, kube: Kube, watcher: t.Callable[..., Watcher]
+) -> None:
+    """Invariant 1, also where somebody has scaled V1 down meanwhile."""
+    release.deploy("1").check()
+    seen = watcher(ACTIVE)
+    endless = {
+        "name": "endless",
+        "interval": "200ms",
+        "count": 1000,
+        "successCondition": "result.crash_loops == 0",
+        "provider": {"pods": {}},
+    }
+    handle = release.start_deploy(
+        "2",
+        analysis_templates=[template("endless", endless)],
+        post_promotion_analysis="endless",
+    )
+    eventually(lambda: release.directed_to(ACTIVE) == 2, 60, "the promotion")
+    name = release.revisions()[1]["metadata"]["name"]
+    path = resource_path("deployments", release.namespace, name)
+    kube.patch(path, {"spec": {"replicas": 1}})
+    eventually(lambda: release.available(1) == 1, 60, "V1 scaled down by hand")
+    release.run("abort").check()
+    assert handle.wait().rc == 2
+    assert release.directed_to(ACTIVE) == release.directed_to(PREVIEW) == 1
+    assert release.sizes() == {1: 2, 2: 0}
+    seen.assert_never_below(ACTIVE, 2)
+    seen.assert_never_mixed(ACTIVE)
 
 
 def test_abort_with_a_lost_record(release: Release) -> None:

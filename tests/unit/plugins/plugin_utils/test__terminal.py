@@ -210,6 +210,8 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._driver import G
 from ansible_collections.cutover.bluegreen.plugins.plugin_utils._terminal import (
     Terminal,
 )
+# Whoever runs the tests under nohup has it ignored.
+signal.signal(int(sys.argv[2]), signal.SIG_DFL)
 terminal = Terminal(int(sys.argv[1]), Guard(None))
 terminal.open(lambda line: None, lambda: None)
 os.kill(os.getpid(), int(sys.argv[2]))
