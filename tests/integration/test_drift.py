@@ -349,8 +349,9 @@ def test_the_active_revision_scaled_to_nothing_during_an_update(
     """Invariant 3: brought back before anything else, whatever comes next."""
     release.deploy("1").check()
     release.deploy("2", **MANUAL).check()
-    resized(release, 1, 0)
+    # Before its pods go: they are told by their labels.
     seen = watcher(ACTIVE)
+    resized(release, 1, 0)
     run = release.run("abort").check()
     assert "from 0 to 2 pods" in steps_of(run)[0]
     assert release.directed_to(ACTIVE) == 1
