@@ -7,17 +7,19 @@ MAKEFLAGS += --no-print-directory
 ENV := $(PYTHON) tests/checks/environments.py
 RUN := .build/venv/bin/python tests/checks/run.py
 CLUSTER := $(PYTHON) tests/cluster/cluster.py
+NODE := $(PYTHON) tests/cluster/node.py
 
 # For what a person would run by hand with the environment switched on.
 WITH_ENV := PATH="$(CURDIR)/.build/venv/bin:$$PATH" \
 	ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/.build/collections"
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-faults lint units integration molecule lanes bench \
-	build cluster cluster-down changelog requirements clean
+.PHONY: help env demo test test-faults test-node lint units integration molecule \
+	lanes bench build cluster cluster-down cluster-node cluster-node-down changelog \
+	requirements clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 15
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | expand -t 20
 
 demo: env ## release an application on the embedded cluster and watch every step
 	@$(WITH_ENV) examples/demo/run
@@ -27,6 +29,9 @@ test: env ## everything: checks, units, integration, Molecule, lanes, the built 
 
 test-faults: env ## every request of an update, an abort and a rollback meets every fault
 	@$(RUN) faults
+
+test-node: env ## the tests with real traffic, on one real node (needs root)
+	@$(RUN) node
 
 lint: env ## style, types, documentation and Ansible's rules, without a cluster
 	@$(RUN) lint
@@ -54,6 +59,12 @@ cluster: ## start the embedded cluster; the last line is its kubeconfig's path
 
 cluster-down: ## end the embedded cluster
 	@$(CLUSTER) down
+
+cluster-node: ## start a cluster with one real node, as root; the last line is as above
+	@$(NODE) up
+
+cluster-node-down: ## end it, and undo what it changed on the machine
+	@$(NODE) down
 
 env: ## make or refresh the environment that the other targets run in
 	@$(ENV) main

@@ -156,6 +156,55 @@ options:
         revision takes them back, which is kept until then.
       - Given as O(pre_promotion_analysis).
     type: raw
+  drain_http:
+    description:
+      - A request to each pod of an old revision before it is scaled down, which tells
+        it to close what it holds, such as its kept-alive connections.
+      - A mapping with C(port) (the number or the name of a container port), C(path)
+        and C(method), V(GET) (if not given) or V(POST). It goes through the API
+        server to the pod itself. A status of 400 or more is a failure.
+      - A pod may be told more than once. One that cannot be told is named in a
+        warning, is tried again, and ends at O(drain_timeout_seconds) all the same.
+      - What is asked for here and in the five options below stands with the revision,
+        and holds when that one ends. An old revision whose own release asked for none
+        of it ends as the present release asks.
+    type: raw
+  drain_exec:
+    description:
+      - A command in each pod, with the same purpose and the same rules as
+        O(drain_http). Both may be given.
+      - A list, or a mapping with C(command) (a list) and C(container) (the pod's
+        default one if not given). No shell is added. It must end within 10 seconds,
+        with 0.
+    type: raw
+  drain:
+    description:
+      - An analysis of the old revision which says when it has closed what it held,
+        and so may go before O(drain_timeout_seconds). C(podTemplateHashValue)
+        V(Latest) is its own hash here.
+      - It is measured until it is successful. However else it ends, it is measured
+        again, at most until the timeout.
+      - Given as O(pre_promotion_analysis).
+    type: raw
+  drain_timeout_seconds:
+    description:
+      - How long an old revision drains at most, in seconds from when its first pods
+        were told.
+      - With O(drain_http) or O(drain_exec) and no O(drain) it drains exactly that
+        long, because nothing says when it is over.
+    type: int
+    default: 60
+  scale_down_steps:
+    description:
+      - The sizes at which an old revision ends, as numbers of pods or percentages of
+        its size, falling. The last is 0 and may be left out.
+    type: list
+    elements: str
+    default: ["0"]
+  scale_down_interval_seconds:
+    description: How long each of these sizes is held, in seconds.
+    type: int
+    default: 0
   pdb:
     description:
       - What the PodDisruptionBudget of each revision asks for, as a mapping with
@@ -168,11 +217,58 @@ options:
     type: raw
   cutover:
     description:
-      - How the active Services are moved.
-      - V(atomic) writes each selector once. V(auto) is V(atomic).
+      - How the active Services are moved, at a promotion and on the way back.
+      - V(atomic) writes each selector once. With one EndpointSlice a Service, all of
+        its endpoints change in one write.
+      - V(overlap) lets each Service select both revisions, waits until the endpoints of
+        the new one are in its EndpointSlices, holds for O(overlap_seconds), and
+        then directs it to the new one alone. Both serve meanwhile, and every other
+        revision ends its pods before.
+      - V(auto) is V(overlap) where one write is a mixed window itself. That is with a
+        Service of type LoadBalancer, a traffic policy C(Local), or more than one
+        EndpointSlice. Else it is V(atomic). The task says which, and why.
     type: str
-    choices: [auto, atomic]
+    choices: [auto, atomic, overlap]
     default: auto
+  overlap_seconds:
+    description:
+      - How long both revisions serve in an overlap, in seconds. It should cover the
+        time that a load balancer needs to find a new target healthy.
+    type: int
+    default: 10
+  route:
+    description:
+      - The HTTPRoute of the namespace (Gateway API, C(gateway.networking.k8s.io/v1))
+        through which users come. O(active_service) are then the two Services that it
+        refers to.
+      - A cutover is one update of its weights, from 100 and 0 to 0 and 100, in every
+        rule that refers to the two. It was seen once every parent of the route says
+        C(Accepted) and C(ResolvedRefs) of that update. A parent that refuses it has
+        the weights put back. Rules that refer to neither are left alone.
+      - Each of the two Services selects one revision. The one without users is directed
+        to the next revision; the other one is not touched, so a load balancer keeps
+        its healthy targets.
+      - O(cutover) says nothing about a route, and is refused with one.
+    type: str
+  probe:
+    description:
+      - Requests that this task sends to the active Service from before a promotion
+        until it was seen, on new and on reused connections. What they met is in
+        RV(cutover.bluegreen.bluegreen_info#module:rollout).
+      - The address at which users reach the active Service from where this task runs,
+        or a mapping with C(url) and, if wanted, C(rate) (requests a second of each
+        kind, at most 50; 20 if not given), C(timeout_seconds) (2), C(settle_seconds)
+        (how long they go on after the last write, 5), C(host) (the Host header),
+        C(version_header) (a header of the answer that tells the versions apart),
+        C(ca_cert) (PEM text) and C(insecure).
+      - No answer, and a status of 500 or more, is an error. No request is sent again.
+    type: raw
+  probe_max_errors:
+    description:
+      - How many of these requests may fail. One more aborts the release, and the old
+        revision takes the users back.
+      - If not given, they are only counted.
+    type: int
   until:
     description:
       - How far this task goes.

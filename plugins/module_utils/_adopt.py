@@ -22,10 +22,17 @@ from ._api import Api
 from ._cluster import Cluster
 from ._errors import ApiError, BadInput, BluegreenError, Conflict, NotFound
 from ._manifests import Deployment, deployment_body, hash_of
+from ._objects import (
+    Object,
+    annotation_of,
+    annotation_pointer,
+    controller_of,
+    expect,
+    is_observed,
+)
 from ._parameters import Parameters
 from ._watches import Collection, Watches
 
-Object = dict[str, t.Any]
 Report = t.Callable[[str], None]
 T = t.TypeVar("T")
 
@@ -73,7 +80,7 @@ class Adoption:
         if plain is not None and not _is_of_rollout(plain):
             _refuse_half_ejected(plain)
             self.plain = plain
-            self.hash = _annotation(plain, _ANNOTATION_ADOPTING)
+            self.hash = annotation_of(plain, _ANNOTATION_ADOPTING)
             if not self.hash:
                 self._refuse_unsettled(plain)
                 self.hash = self._hash_of_running(plain)
@@ -84,7 +91,7 @@ class Adoption:
     def _begun(self) -> Object | None:
         """Our Deployment of an adoption whose last step was not reached."""
         for deployment in self._cluster.deployments.items.values():
-            if _annotation(deployment, _ANNOTATION_ADOPTING):
+            if annotation_of(deployment, _ANNOTATION_ADOPTING):
                 return deployment
         return None
 
@@ -92,7 +99,9 @@ class Adoption:
         label = f"{names.LABEL_ROLLOUT}={self._cluster.rollout}"
         listed = self._api.get(f"{self._folder}/replicasets", {"labelSelector": label})
         for replica_set in listed["items"]:
-            if not _owner(replica_set) and names.LABEL_HASH in _labels(replica_set):
+            if not controller_of(replica_set) and names.LABEL_HASH in _labels(
+                replica_set
+            ):
                 self.hash = _labels(replica_set)[names.LABEL_HASH]
                 found: Object = replica_set
                 return found
@@ -192,7 +201,7 @@ class Adoption:
 
     def _set_free(self, plain: Object) -> Object:
         """Label the ReplicaSet and its pods, and delete the plain Deployment only."""
-        if not _annotation(plain, _ANNOTATION_ADOPTING):
+        if not annotation_of(plain, _ANNOTATION_ADOPTING):
             plain = self._pause(plain)
         replica_set = self._running_replica_set(plain)
         replica_set = self._label_replica_set(replica_set)
@@ -203,7 +212,7 @@ class Adoption:
             self._api.delete(path, uid, propagation="Orphan")
         return self._await(
             replica_set,
-            lambda found: not _owner(found),
+            lambda found: not controller_of(found),
             f"ReplicaSet {replica_set['metadata']['name']} to be let go by Deployment"
             f" {name}",
         )
@@ -212,11 +221,7 @@ class Adoption:
         name = plain["metadata"]["name"]
         annotations = plain["metadata"].get("annotations") or {}
         operations: list[Object] = [
-            {
-                "op": "test",
-                "path": "/metadata/resourceVersion",
-                "value": plain["metadata"]["resourceVersion"],
-            },
+            expect("/metadata/resourceVersion", plain["metadata"]["resourceVersion"]),
             {"op": "add", "path": "/spec/paused", "value": True},
             {
                 "op": "add",
@@ -241,7 +246,9 @@ class Adoption:
         listed = self._api.get(
             f"{self._folder}/replicasets", {"labelSelector": selector}
         )
-        return [r for r in listed["items"] if _owner(r) == plain["metadata"]["uid"]]
+        return [
+            r for r in listed["items"] if controller_of(r) == plain["metadata"]["uid"]
+        ]
 
     def _running_replica_set(self, plain: Object) -> Object:
         owned = self._owned_replica_sets(plain)
@@ -271,11 +278,7 @@ class Adoption:
         if self._ours.items() <= (template.get("labels") or {}).items():
             return replica_set
         operations: list[Object] = [
-            {
-                "op": "test",
-                "path": "/metadata/uid",
-                "value": replica_set["metadata"]["uid"],
-            },
+            expect("/metadata/uid", replica_set["metadata"]["uid"]),
             {
                 "op": "add",
                 "path": "/metadata/labels",
@@ -300,9 +303,7 @@ class Adoption:
         for pod in self._cluster.pods(selector):
             if self._ours.items() <= _labels(pod).items():
                 continue
-            operations: list[Object] = [
-                {"op": "test", "path": "/metadata/uid", "value": pod["metadata"]["uid"]}
-            ]
+            operations: list[Object] = [expect("/metadata/uid", pod["metadata"]["uid"])]
             operations += [
                 {
                     "op": "add",
@@ -354,7 +355,7 @@ class Adoption:
         replica_set = self._replica_set_of_hash()
         self._await(
             replica_set,
-            lambda found: _owner(found) == uid,
+            lambda found: controller_of(found) == uid,
             f"ReplicaSet {replica_set['metadata']['name']} to be taken over by"
             f" Deployment {ours['metadata']['name']}",
         )
@@ -365,10 +366,10 @@ class Adoption:
             found = self._cluster.services.items.get(service)
             if found and names.LABEL_HASH not in found["spec"]["selector"]:
                 self._cluster.point(service, self.hash)
-        pointer = "/metadata/annotations/" + _ANNOTATION_ADOPTING.replace("/", "~1")
+        pointer = annotation_pointer(_ANNOTATION_ADOPTING)
         path = f"{self._folder}/deployments/{ours['metadata']['name']}"
         operations: list[Object] = [
-            {"op": "test", "path": pointer, "value": self.hash},
+            expect(pointer, self.hash),
             {"op": "remove", "path": pointer},
         ]
         self._cluster.deployments.take(self._api.patch(path, operations))
@@ -389,7 +390,7 @@ class Adoption:
     def _resume(self, ours: Object) -> Object:
         name = ours["metadata"]["name"]
         operations: list[Object] = [
-            {"op": "test", "path": "/metadata/uid", "value": ours["metadata"]["uid"]},
+            expect("/metadata/uid", ours["metadata"]["uid"]),
             {"op": "replace", "path": "/spec/paused", "value": False},
         ]
         resumed = self._api.patch(f"{self._folder}/deployments/{name}", operations)
@@ -486,11 +487,7 @@ def is_settled(deployment: Object) -> bool:
         status.get(key, 0)
         for key in ("replicas", "updatedReplicas", "availableReplicas")
     ]
-    observed = status.get("observedGeneration", 0)
-    return bool(
-        observed >= deployment["metadata"]["generation"]
-        and all(count == wanted for count in counts)
-    )
+    return is_observed(deployment) and all(count == wanted for count in counts)
 
 
 @contextlib.contextmanager
@@ -505,7 +502,7 @@ def blames_definition() -> t.Iterator[None]:
 
 
 def _refuse_half_ejected(plain: Object) -> None:
-    if _annotation(plain, names.ANNOTATION_EJECTING):
+    if annotation_of(plain, names.ANNOTATION_EJECTING):
         raise BadInput(
             f"definition: Deployment {plain['metadata']['name']} is on its way out of"
             " an earlier rollout, whose eject was ended in the middle; run the eject"
@@ -538,14 +535,3 @@ def _is_of_rollout(deployment: Object) -> bool:
 
 def _labels(item: Object) -> dict[str, str]:
     return dict(item["metadata"].get("labels") or {})
-
-
-def _annotation(item: Object, key: str) -> str:
-    return str((item["metadata"].get("annotations") or {}).get(key, ""))
-
-
-def _owner(item: Object) -> str:
-    for reference in item["metadata"].get("ownerReferences") or []:
-        if reference.get("controller"):
-            return str(reference["uid"])
-    return ""

@@ -15,6 +15,7 @@ import typing as t
 from . import _decide_analysis
 from ._analysis.measurement import Place
 from ._analysis.spec import Metric
+from ._analysis.state import DRAIN
 from ._cluster import Cluster
 from ._measuring import Assignment, Measured, Measuring
 from ._model import Observed
@@ -22,7 +23,7 @@ from ._secrets import Secrets
 
 if t.TYPE_CHECKING:
     from ._clock import ServerClock
-    from ._decide import View
+    from ._view import View
 
 
 class Analyst:
@@ -72,15 +73,17 @@ class Analyst:
             kind=kind,
             metric=metric,
             number=own.started + (0 if own.unfinished else 1),
-            place=self._place(view, state.run),
+            place=self._place(view, kind, state.run),
             values=plan.values,
             values_of_stable=plan.values_of_stable,
             secrets=plan.secrets,
             unfinished=own.unfinished,
         )
 
-    def _place(self, view: View, run: str) -> Place:
-        measured = view.seen.revision(view.in_flight_hash or view.target_hash)
+    def _place(self, view: View, kind: str, run: str) -> Place:
+        measured = view.seen.revision(_decide_analysis.measured_by(view, kind))
+        ends = kind == DRAIN
+        stable = view.active if ends else view.stable
         return Place(
             now=self._clock.now,
             secret=self._secrets.get,
@@ -88,8 +91,9 @@ class Analyst:
             namespace=self._cluster.namespace,
             rollout=self._cluster.rollout,
             revision=measured.hash if measured else "",
-            stable=view.stable.hash if view.stable else "",
+            stable=stable.hash if stable else "",
             run=run,
             owner=self._cluster.owner_reference(measured) if measured else None,
-            preview_services=tuple(s.name for s in view.preview),
+            # No Service directs to what is drained.
+            preview_services=() if ends else tuple(s.name for s in view.preview),
         )

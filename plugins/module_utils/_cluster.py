@@ -10,13 +10,16 @@ again and decides anew. Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 import uuid
 from datetime import datetime
 
 from . import _names as names
+from . import _route as routes
 from ._api import Api, forbidden
+from ._balancers import Balancers, pods_of_revision, unhealthy_gate
 from ._clock import ServerClock, format_instant, parse_instant
 from ._errors import ApiError, BluegreenError, Conflict, NotFound
 from ._manifests import (
@@ -27,17 +30,26 @@ from ._manifests import (
     proof_body,
     service_annotations,
 )
-from ._model import Autoscaler, Endpoints, Observed, Revision, ServiceSeen
+from ._model import ROUTE, Autoscaler, Endpoints, Observed, Revision, ServiceSeen
+from ._objects import (
+    Object,
+    annotation_of,
+    annotation_pointer,
+    expect,
+    label_pointer,
+)
 from ._parameters import Parameters, canonical
 from ._record import Record
 from ._steps import Event
 from ._watches import Collection, Watches
 
-Object = dict[str, t.Any]
-
 _SERVICE_NAME = "kubernetes.io/service-name"
 # As kubectl rollout restart writes it.
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+
+
+# The EndpointSlice controller's --max-endpoints-per-slice, unless set otherwise.
+MOST_IN_ONE_SLICE = 100
 
 
 class Cluster:
@@ -53,6 +65,9 @@ class Cluster:
         self._inputs: tuple[ServiceInput, ...] = ()
         self._active: tuple[str, ...] = ()
         self._preview: tuple[str, ...] = ()
+        self._route = ""
+        # The two Services of the route, which then is what is active.
+        self._backends: tuple[str, ...] = ()
         label = {"labelSelector": f"{names.LABEL_ROLLOUT}={rollout}"}
         record = {"fieldSelector": f"metadata.name={names.record_name(rollout)}"}
         self.deployments = Collection(self._path("deployments", "apps/v1"), label)
@@ -64,6 +79,13 @@ class Cluster:
         )
         # All of the namespace: those of users are looked at, too.
         self.budgets = Collection(self._path("poddisruptionbudgets", "policy/v1"))
+        # Only read where a release names one.
+        self.routes = Collection(self._path("httproutes", routes.GROUP_VERSION))
+        # Only read while two revisions serve.
+        self.pods_of_rollout = Collection(self._path("pods"), label)
+        self.balancers = Balancers(api, namespace)
+        # The revision that the active Services were widened for.
+        self._widened_for = ""
         self.watches = Watches(api)
 
     def _path(self, resource: str, group_version: str = "v1", name: str = "") -> str:
@@ -79,10 +101,12 @@ class Cluster:
         active: tuple[str, ...] = (),
         preview: tuple[str, ...] = (),
         budgets: bool = False,
+        route: str = "",
     ) -> None:
         """Read everything once.
 
         :param active: names of the active Services; none means those in the cluster.
+        :param route: the HTTPRoute between them, if users come through one.
         :param budgets: whether PodDisruptionBudgets are asked for; those that earlier
             releases asked for are read in any case.
         """
@@ -94,12 +118,29 @@ class Cluster:
             self.autoscalers,
         ):
             collection.load(self.api)
-        self._active, self._preview = active, preview
         if not active:
-            self._active, self._preview = self._services_of_rollout()
+            active, preview, route = self._services_of_rollout()
+        self._preview, self._route = preview, route
+        self._active, self._backends = ((), active) if route else (active, ())
+        self._load_route()
         self._load_slices()
         kept = (r.parameters.pdb for r in self._revisions() if r.parameters)
         if budgets or any(kept):
+            self.load_budgets_once()
+
+    def _load_route(self) -> None:
+        if not self._route:
+            return
+        self.routes.query = {"fieldSelector": f"metadata.name={self._route}"}
+        try:
+            self.routes.load(self.api)
+        except NotFound:
+            # The cluster has no Gateway API: then there is no such route.
+            self.routes.items = {}
+
+    def load_budgets_once(self) -> None:
+        """Read the PodDisruptionBudgets, unless this task has done so."""
+        if not self.budgets.version:
             self.budgets.load(self.api)
 
     def load_autoscalers(self) -> None:
@@ -109,6 +150,7 @@ class Cluster:
     def _load_slices(self) -> None:
         watched = [
             *self._active,
+            *self._backends,
             *self._preview,
             *(names.proof_service_name(s) for s in self._active),
         ]
@@ -127,18 +169,23 @@ class Cluster:
             self.slices,
             self.autoscalers,
             self.budgets,
+            self.routes,
+            self.pods_of_rollout,
         ):
             if collection.version:
                 collection.load(self.api)
 
-    def _services_of_rollout(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The Services that the newest revision was released with."""
+    def _services_of_rollout(
+        self,
+    ) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """The Services, and the route, that the newest revision was released with."""
         revisions = sorted(self._revisions(), key=lambda r: r.number)
         for revision in reversed(revisions):
             if revision.parameters is not None:
                 p = revision.parameters
-                return p.active_services, p.preview_services
-        return self._annotated(names.ROLE_ACTIVE), self._annotated(names.ROLE_PREVIEW)
+                return p.active_services, p.preview_services, p.route
+        active = self._annotated(names.ROLE_ACTIVE)
+        return active, self._annotated(names.ROLE_PREVIEW), ""
 
     def _annotated(self, role: str) -> tuple[str, ...]:
         return tuple(
@@ -165,6 +212,10 @@ class Cluster:
             record_exists=raw is not None,
             autoscalers=self._autoscalers_seen(),
             budgets=self._budgets_seen(),
+            pods={
+                name: pod["metadata"]["labels"].get(names.LABEL_HASH, "")
+                for name, pod in self.pods_of_rollout.items.items()
+            },
         )
 
     def _raw_record(self) -> Object | None:
@@ -192,6 +243,7 @@ class Cluster:
             deployment=metadata["name"],
             replicas=spec.get("replicas", 1),
             available=status.get("availableReplicas", 0),
+            pods=status.get("replicas", 0),
             parameters=Parameters.from_json(
                 annotations.get(names.ANNOTATION_PARAMETERS)
             ),
@@ -203,6 +255,31 @@ class Cluster:
             autoscaled=self.is_autoscaled(metadata["name"]),
             limits=self._limits_of(metadata["name"]),
         )
+
+    def endpoints(self, service: str) -> Endpoints:
+        """The endpoints of a Service as they are known now; none if it is gone."""
+        if service == self._route:
+            return self._endpoints_of_route()
+        return self._endpoints_of_service(service)
+
+    def _endpoints_of_service(self, name: str) -> Endpoints:
+        known = self.services.items.get(name)
+        if known is None:
+            return Endpoints()
+        return endpoints_of(known, self.slices.items.values())
+
+    def proven(self, service: str, revision_hash: str) -> frozenset[str]:
+        """The ready endpoints of a revision as they are shown before an active Service
+        or a route moves to it.
+        """
+        if service == self._route:
+            return self._proven_by_backend(revision_hash)
+        name = names.proof_service_name(service)
+        proof = self.services.items.get(name)
+        if proof is None:
+            return frozenset()
+        shown = (proof["spec"].get("selector") or {}).get(names.LABEL_HASH)
+        return self.endpoints(name).ready if shown == revision_hash else frozenset()
 
     def is_autoscaled(self, deployment: str) -> bool:
         """Whether a HorizontalPodAutoscaler decides the size of a Deployment."""
@@ -223,7 +300,7 @@ class Cluster:
         whatever is meant for one of these is meant for the revision that serves.
         """
         definitions = {
-            _annotation(d, names.ANNOTATION_DEFINITION)
+            annotation_of(d, names.ANNOTATION_DEFINITION)
             for d in self.deployments.items.values()
         }
         return set(self.deployments.items) | (definitions - {""})
@@ -269,23 +346,161 @@ class Cluster:
         for name in self._active:
             proof = self.services.items.get(names.proof_service_name(name))
             if proof is not None and self._role_of(proof) == names.ROLE_PROOF:
-                seen.append(
-                    self._service_seen(proof["metadata"]["name"], names.ROLE_PROOF)
-                )
+                shown = self._service_seen(proof["metadata"]["name"], names.ROLE_PROOF)
+                seen.append(dataclasses.replace(shown, of=name))
+        if self._route:
+            seen += [self._route_seen(), *self._backends_seen()]
         return tuple(seen)
+
+    # -- a route and its two Services ----------------------------------------------
+
+    def _weights(self) -> dict[str, int]:
+        route = self.routes.items.get(self._route)
+        if route is None:
+            return dict.fromkeys(self._backends, 0)
+        return routes.weights(route, self._backends)
+
+    def _endpoints_of_route(self) -> Endpoints:
+        """Of each Service that gets requests."""
+        found = [self._endpoints_of_service(n) for n, w in self._weights().items() if w]
+        return Endpoints(
+            **{
+                f.name: frozenset().union(*(getattr(e, f.name) for e in found))
+                for f in dataclasses.fields(Endpoints)
+            }
+        )
+
+    def _target_of(self, name: str) -> str | None:
+        """The revision that a Service selects."""
+        service = self.services.items.get(name)
+        selector = (service["spec"].get("selector") or {}) if service else {}
+        return t.cast("str | None", selector.get(names.LABEL_HASH))
+
+    def _route_seen(self) -> ServiceSeen:
+        route = self.routes.items.get(self._route)
+        present = any(name in self.services.items for name in self._backends)
+        if route is None or not present:
+            return ServiceSeen(self._route, names.ROLE_ACTIVE, exists=False, kind=ROUTE)
+        lagging, refused = routes.verdict(route)
+        return ServiceSeen(
+            self._route,
+            names.ROLE_ACTIVE,
+            kind=ROUTE,
+            target=self._target_of(routes.holder(route, self._backends)),
+            selector={name: str(w) for name, w in self._weights().items()},
+            endpoints=self._endpoints_of_route(),
+            lagging=lagging,
+            refused=refused,
+        )
+
+    def _backends_seen(self) -> list[ServiceSeen]:
+        return [
+            dataclasses.replace(
+                self._service_seen(name, names.ROLE_PROOF),
+                wide=False,
+                mixes="",
+                of=self._route,
+                kept=True,
+                weight=weight,
+            )
+            for name, weight in self._weights().items()
+        ]
+
+    def _proven_by_backend(self, revision_hash: str) -> frozenset[str]:
+        shown = [b for b in self._backends if self._target_of(b) == revision_hash]
+        return self._endpoints_of_service(shown[0]).ready if shown else frozenset()
+
+    def is_route_taken_in(self) -> bool:
+        """Whether every gateway says that it has taken in the route as it is now."""
+        route = self.routes.items.get(self._route)
+        return route is not None and not any(routes.verdict(route))
+
+    def _point_route(self, revision_hash: str) -> None:
+        """All of the weight, at once in every rule, to the Service that selects a
+        revision, if the route still is what was seen.
+        """
+        route = self.routes.items.get(self._route)
+        if route is None:
+            raise NotFound(
+                f"HTTPRoute {self._route} is gone; somebody else deleted it."
+            )
+        problem = routes.refusal_of_shape(route, self._backends)
+        if problem:
+            raise BluegreenError(f"{problem[0].upper()}{problem[1:]}")
+        weights = self._weights()
+        shown = [
+            name
+            for name in self._backends
+            if self._target_of(name) == revision_hash
+            and self._endpoints_of_service(name).ready
+        ]
+        if not shown:
+            raise Conflict(
+                f"no Service of HTTPRoute {self._route} has a ready endpoint of"
+                f" {names.deployment_name(self.rollout, revision_hash)} any more"
+            )
+        to = max(shown, key=lambda name: weights[name])
+        operations = routes.moved(route, self._backends, to)
+        if operations:
+            path = f"{self.routes.path}/{self._route}"
+            self.routes.take(self.api.patch(path, operations))
+
+    def _direct_idle_backend(self, revision_hash: str) -> None:
+        """The Service of the route that gets no requests, read now, to a revision."""
+        if any(self._target_of(name) == revision_hash for name in self._backends):
+            return
+        self.routes.load(self.api)
+        idle = [
+            name
+            for name, weight in self._weights().items()
+            if not weight and name in self.services.items
+        ]
+        if not idle:
+            raise Conflict(
+                f"HTTPRoute {self._route} has no Service left that gets no requests"
+            )
+        self._select(idle[0], {names.LABEL_HASH: revision_hash})
 
     def _service_seen(self, name: str, role: str) -> ServiceSeen:
         service = self.services.items.get(name)
         if service is None:
             return ServiceSeen(name, role, exists=False)
         selector = dict(service["spec"].get("selector") or {})
+        narrow = names.LABEL_HASH in selector
+        wide = not narrow and selector.get(names.LABEL_ROLLOUT) == self.rollout
         return ServiceSeen(
             name,
             role,
             target=selector.get(names.LABEL_HASH),
+            wide=wide,
+            mixes=why_mixed(service, self.slices.items.values())
+            or self.balancers.why_mixed(service),
+            pending=self._pending(service, wide),
+            local=local_policy_of(service),
             selector=selector,
             original=original_selector(service),
             endpoints=endpoints_of(service, self.slices.items.values()),
+        )
+
+    def _pending(self, service: Object, wide: bool) -> str:
+        if not wide or not self._widened_for:
+            return ""
+        pods = self.pods_of_rollout.items.values()
+        return self.balancers.pending(
+            service, pods_of_revision(pods, self._widened_for)
+        )
+
+    def load_balancers_once(self) -> None:
+        """Read what balances the load of the active Services, before they move."""
+        active = (self.services.items.get(name) for name in self._active)
+        self.balancers.load_once([service for service in active if service])
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether a proof Service is there: a cutover is near."""
+        return any(
+            names.proof_service_name(name) in self.services.items
+            for name in self._active
         )
 
     # -- waiting -------------------------------------------------------------------
@@ -305,8 +520,9 @@ class Cluster:
     def wait(self, seconds: float) -> None:
         """Until something of the rollout changes, at most so long."""
         watched = [self.deployments, self.services, self.records]
-        if self.slices.version:
-            watched.append(self.slices)
+        maybe = (self.slices, self.routes, self.pods_of_rollout)
+        watched += [c for c in maybe if c.version]
+        watched += self.balancers.watched()
         self.watches.watch(watched)
         self.watches.wait(seconds)
 
@@ -363,7 +579,7 @@ class Cluster:
     def fence(self) -> str:
         """The number that each takeover of the lock raises."""
         seen = [
-            _annotation(d, names.ANNOTATION_FENCE)
+            annotation_of(d, names.ANNOTATION_FENCE)
             for d in self.deployments.items.values()
         ]
         return str(max([0, *(int(f) for f in seen if f.isdigit())]))
@@ -373,7 +589,8 @@ class Cluster:
         raised = str(int(self.fence()) + 1)
         for collection, wanted in (
             (self.deployments, tuple(self.deployments.items)),
-            (self.services, (*self._active, *self._preview)),
+            (self.services, (*self._active, *self._backends, *self._preview)),
+            (self.routes, tuple(self.routes.items)),
             (self.records, tuple(self.records.items)),
         ):
             for name in wanted:
@@ -413,11 +630,11 @@ class Cluster:
             raise NotFound(
                 f"Deployment {name} is gone; somebody else deleted it. Run again."
             )
-        guarded = [_test("/metadata/uid", known["metadata"]["uid"])]
-        fence = _annotation(known, names.ANNOTATION_FENCE)
+        guarded = [expect("/metadata/uid", known["metadata"]["uid"])]
+        fence = annotation_of(known, names.ANNOTATION_FENCE)
         if fence:
             guarded.append(
-                _test(_annotation_pointer(names.ANNOTATION_FENCE), fence),
+                expect(annotation_pointer(names.ANNOTATION_FENCE), fence),
             )
         path = self._path("deployments", "apps/v1", name)
         written = self.api.patch(path, [*guarded, *operations])
@@ -431,7 +648,7 @@ class Cluster:
         self._patch_deployment(
             revision.hash,
             [
-                _test("/spec/replicas", revision.replicas),
+                expect("/spec/replicas", revision.replicas),
                 {"op": "replace", "path": "/spec/replicas", "value": replicas},
             ],
         )
@@ -453,11 +670,17 @@ class Cluster:
             )
 
     def _reached_by(self, revision: Revision) -> list[str]:
-        """The active Services, read now, that select a revision's pods."""
+        """The Services, read now, that send users to a revision's pods."""
         self.services.load(self.api)
+        self._load_route()
         deployment = self.deployments.items[revision.deployment]
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         wanted = {*self._active, *self._annotated(names.ROLE_ACTIVE)}
+        wanted -= set(self._backends)
+        if self._route:
+            wanted |= {name for name, weight in self._weights().items() if weight}
+        else:
+            wanted |= set(self._annotated(names.ROLE_BACKEND))
         return sorted(
             name
             for name in wanted
@@ -498,7 +721,7 @@ class Cluster:
             },
         )
         if revision.aborted:
-            pointer = _annotation_pointer(names.ANNOTATION_ABORTED)
+            pointer = annotation_pointer(names.ANNOTATION_ABORTED)
             operations.append({"op": "remove", "path": pointer})
         if replicas > revision.replicas:
             operations.append(
@@ -530,7 +753,7 @@ class Cluster:
         operations.append(
             {
                 "op": "add",
-                "path": f"/spec/template{_annotation_pointer(_RESTARTED_AT)}",
+                "path": f"/spec/template{annotation_pointer(_RESTARTED_AT)}",
                 "value": format_instant(self._clock.now()),
             }
         )
@@ -586,38 +809,82 @@ class Cluster:
 
         The selector is written whole: the user's own plus the hash.
         """
+        if service == self._route:
+            self._point_route(revision_hash)
+            return
+        self._select(service, {names.LABEL_HASH: revision_hash})
+
+    def widen(self, service: str) -> None:
+        """Let one Service select every revision, if it still is what was seen."""
+        self._select(service, {names.LABEL_ROLLOUT: self.rollout})
+
+    def _select(self, service: str, ours: t.Mapping[str, str]) -> None:
         known = self.services.items.get(service)
         if known is None:
             raise NotFound(f"Service {service} is gone; somebody else deleted it.")
         original = original_selector(known)
-        role = (
-            names.ROLE_PREVIEW
-            if service in self._preview
-            else names.ROLE_PROOF
-            if service not in self._active
-            else names.ROLE_ACTIVE
-        )
+        role = self._role_to_be(service)
         operations = [
-            _test("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
+            expect("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
             {
                 "op": "add",
                 "path": "/spec/selector",
-                "value": {**original, names.LABEL_HASH: revision_hash},
+                "value": {**original, **ours},
             },
             *_annotations_of(known, service_annotations(self.rollout, role, original)),
         ]
+        if role == names.ROLE_BACKEND:
+            operations += _labels_of(known, ours)
         path = self._path("services", name=service)
         self.services.take(self.api.patch(path, operations))
+
+    def _role_to_be(self, service: str) -> str:
+        if service in self._preview:
+            return names.ROLE_PREVIEW
+        if service in self._backends:
+            return names.ROLE_BACKEND
+        return names.ROLE_ACTIVE
+
+    def prepare_to_widen(self, revision_hash: str, allowed: t.Collection[str]) -> None:
+        """Before the active Services are widened: only pods of these revisions may get
+        requests. Reads the pods, which are watched from now on.
+
+        :param revision_hash: the one that the Services move to.
+        :raises BluegreenError: there is another one.
+        """
+        self.pods_of_rollout.load(self.api)
+        self.balancers.remember()
+        self._widened_for = revision_hash
+        for name, pod in sorted(self.pods_of_rollout.items.items()):
+            metadata = pod["metadata"]
+            labels = metadata["labels"]
+            known = labels.get(names.LABEL_HASH) in allowed
+            if known or "deletionTimestamp" in metadata:
+                continue
+            reached = [
+                service
+                for service in self._active
+                if (found := self.services.items.get(service))
+                and original_selector(found).items() <= labels.items()
+            ]
+            if reached:
+                raise BluegreenError(
+                    f"Pod {name} carries the label {names.LABEL_ROLLOUT} and is of no"
+                    f" revision that this cutover is about, so Service {reached[0]}"
+                    " would send it requests while both revisions serve; remove the"
+                    " pod, or release with cutover: atomic."
+                )
 
     def directed_services(self) -> list[str]:
         """The users' Services that this rollout directs."""
         ours = {
             *self._annotated(names.ROLE_ACTIVE),
+            *self._annotated(names.ROLE_BACKEND),
             *self._annotated(names.ROLE_PREVIEW),
         }
         narrowed = {
             name
-            for name in (*self._active, *self._preview)
+            for name in (*self._active, *self._backends, *self._preview)
             if (service := self.services.items.get(name))
             and names.LABEL_HASH in (service["spec"].get("selector") or {})
         }
@@ -628,18 +895,21 @@ class Cluster:
         known = self.services.items[service]
         present = known["metadata"].get("annotations") or {}
         operations = [
-            _test("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
+            expect("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
             {
                 "op": "replace",
                 "path": "/spec/selector",
                 "value": original_selector(known),
             },
             *(
-                {"op": "remove", "path": _annotation_pointer(key)}
+                {"op": "remove", "path": annotation_pointer(key)}
                 for key in sorted(present)
                 if key.startswith(f"{names.PREFIX}/")
             ),
         ]
+        if names.LABEL_HASH in (known["metadata"].get("labels") or {}):
+            pointer = label_pointer(names.LABEL_HASH)
+            operations.append({"op": "remove", "path": pointer})
         path = self._path("services", name=service)
         self.services.take(self.api.patch(path, operations))
 
@@ -656,13 +926,15 @@ class Cluster:
         given = next(i for i in self._inputs if i.name == name)
         manifest = t.cast(Object, given.manifest)
         original = original_selector(manifest)
-        role = names.ROLE_ACTIVE if name in self._active else names.ROLE_PREVIEW
+        role = self._role_to_be(name)
         metadata = manifest["metadata"]
+        ours = {names.LABEL_HASH: revision_hash} if role == names.ROLE_BACKEND else {}
         body = {
             **manifest,
             "metadata": {
                 **metadata,
                 "namespace": self.namespace,
+                "labels": {**(metadata.get("labels") or {}), **ours},
                 "annotations": {
                     **(metadata.get("annotations") or {}),
                     **service_annotations(self.rollout, role, original),
@@ -676,7 +948,14 @@ class Cluster:
         self.services.take(self.api.create(self._path("services"), body))
 
     def open_proof(self, revision_hash: str) -> None:
-        """Point a proof Service for each active Service at a revision."""
+        """Make a proof Service for each active Service that selects a revision; of a
+        route, its own Service without users is directed to it.
+
+        A proof of another revision is made anew: as long as its slices lag, they would
+        pass the old pods off as the new ones.
+        """
+        if self._route:
+            self._direct_idle_backend(revision_hash)
         for active in self._active:
             name = names.proof_service_name(active)
             known = self.services.items.get(name)
@@ -684,27 +963,27 @@ class Cluster:
             if service is None:
                 # Deleted by somebody: there is nothing to prove for it.
                 continue
-            if known is None:
-                body = proof_body(
-                    service,
-                    self.rollout,
-                    self.namespace,
-                    revision_hash,
-                )
-                self.services.take(self.api.create(self._path("services"), body))
-            elif known["spec"]["selector"].get(names.LABEL_HASH) != revision_hash:
-                self.point(name, revision_hash)
+            if known is not None:
+                selector = known["spec"].get("selector") or {}
+                if selector.get(names.LABEL_HASH) == revision_hash:
+                    continue
+                self._delete_proof(known)
+            body = proof_body(service, self.rollout, self.namespace, revision_hash)
+            self.services.take(self.api.create(self._path("services"), body))
 
     def close_proof(self) -> None:
         """Delete the proof Services."""
         for active in self._active:
-            name = names.proof_service_name(active)
-            known = self.services.items.get(name)
-            if known is not None and self._role_of(known) == names.ROLE_PROOF:
-                self.api.delete(
-                    self._path("services", name=name), known["metadata"]["uid"]
-                )
-                self.services.drop(known)
+            known = self.services.items.get(names.proof_service_name(active))
+            if known is not None:
+                self._delete_proof(known)
+
+    def _delete_proof(self, proof: Object) -> None:
+        if self._role_of(proof) != names.ROLE_PROOF:
+            return
+        metadata = proof["metadata"]
+        self.api.delete(self._path("services", name=metadata["name"]), metadata["uid"])
+        self.services.drop(proof)
 
     def retarget(self, autoscaler: str, deployment: str) -> None:
         """Have an autoscaler decide another Deployment's size, if it still is what was
@@ -712,7 +991,7 @@ class Cluster:
         """
         known = self.autoscalers.items[autoscaler]
         operations = [
-            _test("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
+            expect("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
             {"op": "replace", "path": "/spec/scaleTargetRef/name", "value": deployment},
         ]
         path = f"{self.autoscalers.path}/{autoscaler}"
@@ -731,7 +1010,7 @@ class Cluster:
         known = self.budgets.items.get(revision.deployment)
         if known is not None:
             operations = [
-                _test("/metadata/uid", known["metadata"]["uid"]),
+                expect("/metadata/uid", known["metadata"]["uid"]),
                 {"op": "replace", "path": "/spec", "value": whole},
             ]
             path = f"{self.budgets.path}/{revision.deployment}"
@@ -807,6 +1086,11 @@ class Cluster:
         items: list[Object] = listed["items"]
         return items
 
+    def pods_of(self, revision_hash: str) -> list[Object]:
+        """The pods of one revision."""
+        ours = {names.LABEL_ROLLOUT: self.rollout, names.LABEL_HASH: revision_hash}
+        return self.pods(",".join(f"{key}={value}" for key, value in ours.items()))
+
     def evidence(self, revision_hash: str) -> str:
         """Why the pods of a revision are not ready: the most frequent reason."""
         try:
@@ -840,26 +1124,97 @@ def endpoints_of(service: Object, slices: t.Iterable[Object]) -> Endpoints:
     """The endpoints of a Service, from its EndpointSlices.
 
     A pod counts if its slice has a number for every port of the Service, in each of
-    its address families.
+    its address families; and, of a Service that proves something, if the slice was
+    made for its present selector.
     """
-    name = service["metadata"]["name"]
     ports = len(service["spec"].get("ports") or [])
     families = service["spec"].get("ipFamilies") or ["IPv4"]
-    ready: dict[str, set[str]] = {family: set() for family in families}
+    by_family: dict[str, set[str]] = {family: set() for family in families}
     portless: set[str] = set()
+    listed: list[Object] = []
+    expected = _labelled_revision(service)
     for piece in slices:
-        if piece["metadata"].get("labels", {}).get(_SERVICE_NAME) != name:
+        labels = piece["metadata"].get("labels", {})
+        if not _is_of(piece, service):
             continue
-        complete = len(piece.get("ports") or []) >= ports
-        serving = {
-            _endpoint_name(e) for e in piece.get("endpoints") or [] if _serves(e)
-        }
-        if complete:
-            ready.setdefault(piece.get("addressType", "IPv4"), set()).update(serving)
+        if expected and labels.get(names.LABEL_HASH) != expected:
+            continue
+        endpoints = piece.get("endpoints") or []
+        listed += endpoints
+        serving = {_endpoint_name(e) for e in endpoints if _serves(e)}
+        if len(piece.get("ports") or []) >= ports:
+            family = piece.get("addressType", "IPv4")
+            by_family.setdefault(family, set()).update(serving)
         else:
             portless |= serving
-    in_all = [frozenset(ready[family]) for family in families]
-    return Endpoints(in_all[0].intersection(*in_all[1:]), frozenset(portless))
+    in_all = [frozenset(by_family[family]) for family in families]
+    ready = in_all[0].intersection(*in_all[1:])
+    return Endpoints(
+        ready,
+        frozenset(portless),
+        partly=in_all[0].union(*in_all[1:]) - ready,
+        unready=frozenset(_endpoint_name(e) for e in listed if _is_published(e)),
+        nodes=frozenset(
+            e["nodeName"]
+            for e in listed
+            if e.get("nodeName") and _endpoint_name(e) in ready
+        ),
+    )
+
+
+def _is_of(piece: Object, service: Object) -> bool:
+    """Whether an EndpointSlice is of this very Service, and not of one of its name
+    that was deleted.
+    """
+    metadata = piece["metadata"]
+    labels = metadata.get("labels") or {}
+    owners = metadata.get("ownerReferences") or []
+    uids = [o["uid"] for o in owners if o.get("kind") == "Service"]
+    return labels.get(_SERVICE_NAME) == service["metadata"]["name"] and (
+        not uids or service["metadata"].get("uid") in uids
+    )
+
+
+def _is_published(endpoint: Object) -> bool:
+    """Whether it gets requests though its pod is not ready."""
+    # Absent counts as ready.
+    gets_requests = (endpoint.get("conditions") or {}).get("ready") is not False
+    return gets_requests and not _serves(endpoint)
+
+
+def local_policy_of(service: Object) -> str:
+    """The traffic policy by which requests stay on the node that they reach, if any."""
+    for policy in ("externalTrafficPolicy", "internalTrafficPolicy"):
+        if service["spec"].get(policy) == "Local":
+            return policy
+    return ""
+
+
+def _labelled_revision(service: Object) -> str:
+    """The revision that a Service's slices are labelled with, as it is itself, once
+    the controller has seen its present selector; empty: they are not labelled.
+    """
+    label = (service["metadata"].get("labels") or {}).get(names.LABEL_HASH, "")
+    selector = service["spec"].get("selector") or {}
+    return label if label == selector.get(names.LABEL_HASH) else ""
+
+
+def why_mixed(service: Object, slices: t.Iterable[Object]) -> str:
+    """Why one write of a Service's selector would not move all of its users at once,
+    as a clause about it; empty: nothing speaks against it.
+    """
+    spec = service["spec"]
+    if spec.get("type") == "LoadBalancer":
+        return "is of type LoadBalancer, whose targets change one after another"
+    policy = local_policy_of(service)
+    if policy:
+        return f"has {policy} Local, so that each node changes for itself"
+    pieces = [
+        piece for piece in slices if _is_of(piece, service) and piece.get("endpoints")
+    ]
+    if len(pieces) > 1:
+        return f"has {len(pieces)} EndpointSlices, which change one after another"
+    return ""
 
 
 def _serves(endpoint: Object) -> bool:
@@ -883,6 +1238,17 @@ def _replica_failure(status: Object) -> tuple[datetime | None, str]:
     return None, ""
 
 
+def _trouble_of_gate(pod: Object) -> str:
+    """A readiness gate that keeps a pod unready whose containers are not to blame."""
+    status = pod.get("status") or {}
+    conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
+    if conditions.get("ContainersReady") != "True":
+        return ""
+    gates = (pod.get("spec") or {}).get("readinessGates") or []
+    gate = unhealthy_gate(pod, [str(g["conditionType"]) for g in gates])
+    return f"its readiness gate {gate} is not True" if gate else ""
+
+
 def pod_trouble(pod: Object) -> str:
     """Why a pod is not ready, in Kubernetes' own words; empty if it is."""
     status = pod.get("status") or {}
@@ -899,20 +1265,10 @@ def pod_trouble(pod: Object) -> str:
             return f"{condition.get('reason')}: {condition.get('message', '')}"
     for condition in status.get("conditions") or []:
         if condition["type"] == "Ready" and condition["status"] != "True":
-            return f"not ready ({condition.get('reason') or 'no reason given'})"
+            return _trouble_of_gate(pod) or (
+                f"not ready ({condition.get('reason') or 'no reason given'})"
+            )
     return ""
-
-
-def _test(path: str, value: object) -> Object:
-    return {"op": "test", "path": path, "value": value}
-
-
-def _annotation(item: Object, key: str) -> str:
-    return str((item["metadata"].get("annotations") or {}).get(key, ""))
-
-
-def _annotation_pointer(key: str) -> str:
-    return "/metadata/annotations/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _annotations_of(item: Object, wanted: t.Mapping[str, str]) -> list[Object]:
@@ -921,12 +1277,23 @@ def _annotations_of(item: Object, wanted: t.Mapping[str, str]) -> list[Object]:
     if present is None:
         return [{"op": "add", "path": "/metadata/annotations", "value": dict(wanted)}]
     return [
-        {"op": "add", "path": _annotation_pointer(key), "value": value}
+        {"op": "add", "path": annotation_pointer(key), "value": value}
         for key, value in wanted.items()
         if present.get(key) != value
     ]
 
 
+def _labels_of(item: Object, wanted: t.Mapping[str, str]) -> list[Object]:
+    """The operations that set labels."""
+    present = item["metadata"].get("labels")
+    if present is None:
+        return [{"op": "add", "path": "/metadata/labels", "value": dict(wanted)}]
+    return [
+        {"op": "add", "path": label_pointer(key), "value": value}
+        for key, value in wanted.items()
+    ]
+
+
 def _annotate(item: Object, wanted: t.Mapping[str, str]) -> list[Object]:
-    guard = _test("/metadata/uid", item["metadata"]["uid"])
+    guard = expect("/metadata/uid", item["metadata"]["uid"])
     return [guard, *_annotations_of(item, wanted)]

@@ -14,18 +14,31 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 
+from . import _decide_drain
 from . import _names as names
 from ._analysis.state import (
-    INCONCLUSIVE,
+    DRAIN,
     POST_PROMOTION,
     PRE_PROMOTION,
-    SUCCESSFUL,
+    AnalysisState,
 )
-from ._model import Observed, Revision, ServiceSeen, describe
+from ._decide_cutover import (
+    await_published,
+    can_go_back,
+    close_window,
+    lost_in_window,
+    move,
+    never_leave_open,
+    open_proof,
+    prove,
+    prove_after,
+    wait,
+    wait_for_pods,
+)
+from ._drain import Drain
+from ._model import ROUTE, SERVICE, Observed, Revision, ServiceSeen, describe, listed
 from ._parameters import NEVER, Parameters
 from ._record import Request
 from ._stages import (
@@ -49,7 +62,6 @@ from ._steps import (
     CloseProof,
     CreateRevision,
     CreateServices,
-    Cutover,
     Delete,
     Done,
     Event,
@@ -57,7 +69,6 @@ from ._steps import (
     KeepBudget,
     MarkAborted,
     Note,
-    OpenProof,
     Point,
     RemoveBudget,
     Retarget,
@@ -67,35 +78,14 @@ from ._steps import (
     UpdateParameters,
     Wait,
 )
+from ._view import View, Want, is_quick_way_back, selectors_of_move
 
-# The ReplicaSet controller retries; a pod that it could not create for this long
-# meets a quota or an admission rule, not a hiccup.
-CREATE_FAILURE_GRACE = timedelta(seconds=15)
 # Each task has a clock of its own, set by a header that counts whole seconds: the next
 # one may still see a countdown run that the one before it saw end.
 CLOCK_GRAIN = timedelta(seconds=2)
 
 
-@dataclass(frozen=True)
-class Want:
-    """What is asked of the machine."""
-
-    # The stage to reach.
-    goal: str
-    # The revision it is about; none means the one in flight.
-    hash: str | None = None
-    # The release parameters of a deploy; without them nothing is created or revived.
-    deploy: Parameters | None = None
-    approve: bool = False
-    abort: bool = False
-    # Whether the deploy is a way back, which may need no gates.
-    rollback: bool = False
-    # Whether to skip what is left of analysis and pauses, as a person's decision.
-    full: bool = False
-    # Whether to stay for countdowns and delays.
-    inline: bool = True
-    # Whether a person is asked, so that it stays where only a person can decide.
-    attended: bool = False
+Rule: t.TypeAlias = "t.Callable[[View], Step | None]"
 
 
 def decide(want: Want, seen: Observed, now: datetime) -> Step:
@@ -104,325 +94,48 @@ def decide(want: Want, seen: Observed, now: datetime) -> Step:
     for rule in _RULES:
         step = rule(view)
         if step is not None:
-            return step
+            return _awake_for_the_end(view, step)
     return Done()
+
+
+def _awake_for_the_end(view: View, step: Step) -> Step:
+    """Whatever is waited for: an old revision that ends goes on meanwhile."""
+    if view.record.drain is None or not isinstance(step, Wait):
+        return step
+    instants = (step.wake, _decide_drain.wake_at(view))
+    return dataclasses.replace(step, wake=min(filter(None, instants), default=None))
 
 
 def close_what_others_opened(want: Want, seen: Observed, now: datetime) -> Step:
     """The step that goes before any refusal: users are where nobody decided."""
     step = _close_what_others_opened(View(want, seen, now))
-    return step if isinstance(step, Point) else Done()
-
-
-def full_size(parameters: Parameters, active: Revision | None) -> int:
-    """How many pods a revision has when it serves everyone.
-
-    What the active revision runs now where a HorizontalPodAutoscaler has changed it,
-    or a person has raised it; else the manifest's number, one if it gives none. Never
-    beyond what the autoscaler allows.
-    """
-    size = _size_of_active(parameters, active)
-    if active is None or active.limits is None:
-        return size
-    least, most = active.limits
-    return min(max(size, least), most)
-
-
-def _size_of_active(parameters: Parameters, active: Revision | None) -> int:
-    wanted = parameters.replicas
-    if active is None or active.replicas == 0:
-        return 1 if wanted is None else wanted
-    if wanted is None:
-        return active.replicas
-    planned = active.parameters.replicas if active.parameters else None
-    if active.replicas == planned:
-        return wanted
-    if active.autoscaled:
-        return active.replicas
-    unchanged = active.parameters is None or wanted == planned
-    return max(wanted, active.replicas) if unchanged else wanted
-
-
-def is_quick_way_back(
-    revision: Revision, parameters: Parameters, seen: Observed, now: datetime
-) -> bool:
-    """Whether a rollback to a revision needs neither analysis nor pause.
-
-    As Argo Rollouts has it: it still runs within its scale-down delay, or fewer than
-    ``rollback_window`` revisions lie between it and the stable one.
-    """
-    stable = seen.revision(seen.record.stable)
-    if stable is None or revision.aborted or revision.number >= stable.number:
-        return False
-    at = seen.record.retire_at.get(revision.hash)
-    if revision.replicas > 0 and (at is None or now < at):
-        return True
-    between = [r for r in seen.revisions if revision.number < r.number < stable.number]
-    window = parameters.rollback_window
-    return window is not None and len(between) < window
-
-
-def previous_stable(seen: Observed) -> Revision | None:
-    """The revision that was stable before the present one, if it still exists."""
-    present = seen.record.stable or seen.active_hash
-    promoted = [
-        seen.revision(str(entry.get("hash")))
-        for entry in reversed(seen.record.history)
-        if entry.get("outcome") == "promoted"
-    ]
-    by_number = sorted(seen.revisions, key=lambda r: -r.number)
-    for revision in (*promoted, *by_number):
-        if revision is None or revision.aborted or revision.hash == present:
-            continue
-        return revision
-    return None
-
-
-def _selectors_of_move(
-    services: t.Iterable[ServiceSeen], revision_hash: str
-) -> dict[str, t.Any]:
-    """Each selector before and after Services are directed to a revision."""
-    return {
-        s.name: {
-            "before": dict(s.selector),
-            "after": {**s.original, names.LABEL_HASH: revision_hash},
-        }
-        for s in services
-    }
-
-
-class View:
-    """One question to the machine, with what follows from it."""
-
-    def __init__(self, want: Want, seen: Observed, now: datetime) -> None:
-        self.want = want
-        self.seen = seen
-        self.now = now
-        self.record = seen.record
-
-    @cached_property
-    def active(self) -> Revision | None:
-        """The revision that every active Service directs to."""
-        return self.seen.revision(self.seen.active_hash)
-
-    @cached_property
-    def in_flight_hash(self) -> str | None:
-        """The revision of a release that has begun and not ended."""
-        if self.seen.record_exists:
-            if self.record.stage in (STABLE, VERIFIED, RETIRED):
-                return None
-            return self.record.revision or None
-        newest = max(self.seen.revisions, key=lambda r: r.number, default=None)
-        if newest is None or newest.aborted or newest.hash == self.seen.active_hash:
-            return None
-        return newest.hash
-
-    @cached_property
-    def target_hash(self) -> str | None:
-        """The revision that this run is about."""
-        present = self.in_flight_hash or self.seen.active_hash
-        if present is None and self.seen.revision(self.record.stable) is not None:
-            # Somebody else took the active Services away from it.
-            present = self.record.stable
-        return self.want.hash or present
-
-    @cached_property
-    def target(self) -> Revision | None:
-        """The revision that this run is about, if its Deployment exists."""
-        return self.seen.revision(self.target_hash)
-
-    @cached_property
-    def stable(self) -> Revision | None:
-        """The last fully promoted revision: where an abort goes back to."""
-        recorded = self.seen.revision(self.record.stable)
-        if recorded is not None:
-            return recorded
-        if self.active is not None and self.active.hash != self.in_flight_hash:
-            return self.active
-        leaving = {self.in_flight_hash}
-        if self.want.deploy is not None or self.want.abort:
-            leaving.add(self.target_hash)
-        earlier = [
-            r for r in self.seen.revisions if r.hash not in leaving and not r.aborted
-        ]
-        return max(earlier, key=lambda r: r.number, default=None)
-
-    @cached_property
-    def first(self) -> bool:
-        """Whether nothing was ever released before the target."""
-        served = self.seen.targets(names.ROLE_ACTIVE)
-        return self.record.stable == "" and not any(
-            r.hash != self.target_hash and (not r.aborted or r.hash in served)
-            for r in self.seen.revisions
-        )
-
-    @cached_property
-    def is_active(self) -> bool:
-        """Whether every active Service directs to the target."""
-        return (
-            self.target_hash is not None and self.seen.active_hash == self.target_hash
-        )
-
-    @cached_property
-    def in_flight(self) -> bool:
-        """Whether the record is about the target, and its release has not ended."""
-        return (
-            self.record.revision == self.target_hash
-            and self.record.stage not in (STABLE, VERIFIED, RETIRED)
-            and self.seen.record_exists
-        )
-
-    @property
-    def another_in_flight(self) -> bool:
-        """Whether the release in flight is of another revision than the target."""
-        return self.in_flight_hash not in (None, self.target_hash)
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """The release parameters in force."""
-        if self.want.deploy is not None:
-            return self.want.deploy
-        if self.target is not None and self.target.parameters is not None:
-            return self.target.parameters
-        # They cannot be read, and might have asked for a person's decision.
-        return Parameters(auto_promotion_enabled=False)
-
-    @cached_property
-    def full(self) -> int:
-        """The target's size when it serves everyone."""
-        if self.is_active and self.target is not None:
-            return self.target.replicas
-        serving = self.active
-        # In the middle of a cutover there is no one active revision.
-        if serving is None and self.stable and self.stable.hash != self.target_hash:
-            serving = self.stable
-        return full_size(self.parameters, serving)
-
-    @cached_property
-    def newest_number(self) -> int:
-        """The number that the record gives the target, if it is the newest indeed."""
-        given = self.record.last_number
-        taken = max((r.number for r in self.seen.revisions), default=0)
-        return given if given > taken else self.seen.next_number
-
-    def analysis_text(self, kind: str) -> str:
-        """The composed analysis of that kind; empty if none is asked for.
-
-        The very first release has nothing to go back to, and so none.
-        """
-        return "" if self.first or self.fast else self.parameters.analysis(kind)
-
-    @property
-    def fast(self) -> bool:
-        """Whether the release in flight passes neither analysis nor pause."""
-        return self.in_flight and self.record.fast
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """The sizes that the target passes through before its promotion."""
-        return (self.full,) if self.fast else self.parameters.step_sizes(self.full)
-
-    def is_inconclusive(self, kind: str) -> bool:
-        """Whether that analysis has ended without a verdict: a person decides."""
-        state = self.record.analysis.get(kind)
-        return state is not None and state.phase == INCONCLUSIVE
-
-    @cached_property
-    def gate_open(self) -> bool:
-        """Whether the target may be promoted once it is analysed."""
-        if self.first or self.fast or self.record.approved or self.want.approve:
-            return True
-        p = self.parameters
-        if not p.auto_promotion_enabled or self.is_inconclusive(PRE_PROMOTION):
-            return False
-        if p.auto_promotion_seconds == 0:
-            return True
-        return self.record.promote_at is not None and self.now >= self.record.promote_at
-
-    @cached_property
-    def serving(self) -> tuple[ServiceSeen, ...]:
-        """The active Services that exist."""
-        return tuple(s for s in self.seen.with_role(names.ROLE_ACTIVE) if s.exists)
-
-    @cached_property
-    def preview(self) -> tuple[ServiceSeen, ...]:
-        """The preview Services that exist."""
-        return tuple(s for s in self.seen.with_role(names.ROLE_PREVIEW) if s.exists)
-
-    def cutover_intent(self, revision_hash: str) -> dict[str, t.Any]:
-        """What the record says before the active Services move."""
-        return {
-            "act": "promote",
-            "revision": revision_hash,
-            "services": _selectors_of_move(
-                (s for s in self.serving if s.target != revision_hash), revision_hash
-            ),
-        }
-
-    def moving_to(self, revision_hash: str | None) -> bool:
-        """Whether the record declares a cutover to that revision."""
-        intent = self.record.intent
-        return intent.get("act") == "promote" and (
-            intent.get("revision") == revision_hash
-        )
-
-    @property
-    def must_be_confirmed(self) -> bool:
-        """Whether a post-promotion analysis has not let the target pass yet."""
-        if not self.analysis_text(POST_PROMOTION):
-            return False
-        if self.is_inconclusive(POST_PROMOTION):
-            return not (self.record.approved or self.want.approve)
-        state = self.record.analysis.get(POST_PROMOTION)
-        return state is None or state.phase != SUCCESSFUL
-
-    @property
-    def is_to_be_measured(self) -> bool:
-        """Whether an analysis stands between the target and the goal."""
-        if not self.in_flight or self.want.abort:
-            return False
-        before = bool(self.analysis_text(PRE_PROMOTION)) and not at_least(
-            self.record.stage, ANALYSED
-        )
-        after = self.must_be_confirmed
-        return (before and at_least(self.want.goal, ANALYSED)) or (
-            after and at_least(self.want.goal, VERIFIED)
-        )
-
-    @property
-    def cutting_over(self) -> bool:
-        """Whether the record declares that active Services may direct to the revision
-        in flight: its promotion, behind its gate, or the way back from it.
-        """
-        hash_, record = self.in_flight_hash, self.record
-        if self.moving_to(hash_):
-            return record.stage != PAUSED or record.approved or self.gate_open
-        if self.stable is not None and self.moving_to(self.stable.hash):
-            return True
-        intent = record.intent
-        return intent.get("act") == "abort" and intent.get("revision") == hash_
-
-    def note(
-        self, say: str = "", events: tuple[Event, ...] = (), **changes: t.Any
-    ) -> Note:
-        """A change of the record; ``say`` goes into its timeline, too."""
-        record = dataclasses.replace(self.record, **changes)
-        if say:
-            record = record.noted(self.now, say)
-        return Note(record, say, events)
-
-    def name(self) -> str:
-        """The target, as messages name it."""
-        return describe(self.target, f"revision {self.target_hash}")
-
-
-Rule: t.TypeAlias = "t.Callable[[View], Step | None]"
+    return Done() if step is None or isinstance(step, Fail) else step
 
 
 # -- what others opened between runs is closed first ---------------------------------
 
 
 def _close_what_others_opened(view: View) -> Step | None:
+    return _close_window(view) or _close_strays(view)
+
+
+def _close_window(view: View) -> Step | None:
+    """A run was ended while two revisions served: one of them serves on, alone."""
+    if view.seen.window or not any(s.wide for s in view.serving):
+        return None
+    home, intent = _home(view), view.record.intent
+    to = None
+    if intent.get("act") == "promote":
+        to = view.seen.revision(intent.get("revision"))
+    both = [r for r in (home, to) if r is not None]
+    # Where as many pods are up, the one that users had before.
+    best = max(both, key=lambda r: (r.available, r is home), default=None)
+    if best is None or best.available == 0:
+        return None
+    return close_window(view, best)
+
+
+def _close_strays(view: View) -> Step | None:
     seen = view.seen
     strays = [s for s in view.serving if _is_stray(view, s)]
     if not strays or not seen.revisions:
@@ -430,24 +143,47 @@ def _close_what_others_opened(view: View) -> Step | None:
     home = _home(view)
     if home is None or all(s.target == home.hash for s in strays):
         return None
-    listed = ", ".join(s.name for s in strays)
+    which = listed(strays)
     deleted = all(s.target and seen.revision(s.target) is None for s in strays)
     if home.available < 1 and deleted:
-        return _miss_active(view, listed, home)
+        return _miss_active(view, which, home)
     if home.available < 1:
         return Fail(
-            f"Service {listed} does not direct to a revision that this rollout"
+            f"{which} does not direct to a revision that this rollout"
             f" promoted, and {describe(home)}, the stable one, has no available pod to"
             " go back to; bring it up or run the abort playbook once it is up.",
             evidence=home.hash,
         )
+    step = _show_home(view, strays, home)
+    if step is not None:
+        return step
     return Point(
         tuple(s.name for s in strays),
         home.hash,
         "somebody deleted the Deployment that it was directed to"
         if deleted
-        else "its selector was changed by somebody else",
+        else f"its {_what_directs(strays)} changed by somebody else",
     )
+
+
+def _what_directs(services: t.Iterable[ServiceSeen]) -> str:
+    return "weights were" if any(s.kind == ROUTE for s in services) else "selector was"
+
+
+def _show_home(
+    view: View, strays: t.Iterable[ServiceSeen], home: Revision
+) -> Step | None:
+    """A route can only be directed to where one of its Services shows endpoints."""
+    if all(s.kind == SERVICE for s in strays):
+        return None
+    proofs = view.proofs(home.hash)
+    if proofs is None:
+        return open_proof(view, home)
+    for proof in proofs:
+        if not proof.endpoints.ready:
+            what = f"endpoints of {describe(home)} as {listed([proof])} sees them"
+            return wait(view, home, 0, f"{what}: none ready")
+    return None
 
 
 def _home(view: View) -> Revision | None:
@@ -470,7 +206,7 @@ def _miss_active(view: View, services: str, home: Revision) -> Step | None:
     if view.want.deploy is not None or view.in_flight_hash is not None:
         return None
     return Fail(
-        f"Service {services} directs to a revision whose Deployment somebody deleted,"
+        f"{services} directs to a revision whose Deployment somebody deleted,"
         f" and {describe(home)} has no available pod to go back to; run the deploy"
         " playbook with a manifest, or the rollback playbook.",
         degrades=True,
@@ -480,6 +216,8 @@ def _miss_active(view: View, services: str, home: Revision) -> Step | None:
 def _is_stray(view: View, service: ServiceSeen) -> bool:
     """Whether an active Service directs where no decision of ours directed it."""
     revision, home = view.seen.revision(service.target), view.stable
+    if service.wide and view.seen.window:
+        return False
     if revision is None or revision.aborted:
         return True
     if revision.replicas == 0 and home is not None and home.available > 0:
@@ -498,8 +236,10 @@ def _miss_services(view: View) -> Step | None:
         view.want.abort and view.serving or len(view.serving) == len(active)
     ):
         return None
-    absent = ", ".join(s.name for s in active if not s.exists)
-    found = f"Service {absent} does not exist" if absent else "no Service is known"
+    absent = [s for s in active if not s.exists]
+    found = f"{listed(absent)} does not exist" if absent else "no Service is known"
+    if any(s.kind == ROUTE for s in absent):
+        found = f"{listed(absent)}, or each of its two Services, does not exist"
     return Fail(
         f"{found}, to which this rollout directs its users; run the deploy playbook,"
         " which knows the active Service."
@@ -578,7 +318,7 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
         return Scale(stable.hash, planned or 1, "it must carry all users again")
     if view.moving_to(stable.hash):
         # Seen to serve again: how many more it needs is no reason to keep the target.
-        return _prove_after(view, stable, 1) or view.note(intent={})
+        return prove_after(view, stable, 1) or view.note(intent={})
     step = _direct_preview(view, stable, f"{view.name()} is aborted")
     if step is not None:
         return step
@@ -587,12 +327,10 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     step = _stop_analyses(view, "the release was aborted")
     if step is not None:
         return step
-    if view.seen.with_role(names.ROLE_PROOF):
+    if view.has_proof_to_close:
         return CloseProof()
     by = f" by {asked_by}" if asked_by else ""
-    serves = "serves all users"
-    if stable.available == 0:
-        serves = "is active and has no available pod"
+    serves = _how_it_serves(view, stable)
     message = f"{view.name()} was aborted{by}; {describe(stable)} {serves}"
     about = dataclasses.replace(view.record, revision=view.target_hash or "")
     closed = about.closed(view.now, f"aborted{by}", target.number if target else 0)
@@ -618,6 +356,15 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     )
 
 
+def _how_it_serves(view: View, stable: Revision) -> str:
+    if stable.available == 0:
+        return "is active and has no available pod"
+    for service in view.serving:
+        if service.refused:
+            return f"is active again, and {listed([service])}: {service.refused}"
+    return "serves all users"
+
+
 def _bring_back(view: View, stable: Revision) -> Step:
     """The active Services back to the stable revision, which passes the proof first."""
     intent = view.record.intent
@@ -630,7 +377,10 @@ def _bring_back(view: View, stable: Revision) -> Step:
             progress_at=None,
             progress_available=0,
         )
-    carried = view.target.replicas if view.target is not None else 0
+    # In a window it has carried all users up to now.
+    carried = 0
+    if view.target is not None and not view.seen.window:
+        carried = view.target.replicas
     size = max(carried, stable.replicas, 1)
     if stable.replicas < size:
         return Scale(stable.hash, size, "it must carry all users again")
@@ -639,14 +389,36 @@ def _bring_back(view: View, stable: Revision) -> Step:
     need = max(1, *(len(s.endpoints.ready) for s in view.serving))
     need = min(need, size)
     if stable.available < need:
-        return _wait_for_pods(view, stable, need)
-    step = _prove(view, stable, need)
-    if step is not None:
+        return _or_stay(view, wait_for_pods(view, stable, need))
+    step = prove(view, stable, need)
+    return _or_stay(view, step) if step is not None else move(view, stable, need)
+
+
+def _or_stay(view: View, step: Step) -> Step:
+    """Where the way back is not proven, users stay, and the failure says so."""
+    if not isinstance(step, Fail):
         return step
-    if not view.moving_to(stable.hash):
-        intent = view.cutover_intent(stable.hash)
-        return view.note(intent=intent, progress_at=None, progress_available=0)
-    return Cutover(stable.hash)
+    away = [s for s in view.serving if s.target == view.target_hash]
+    stay = f"{_listed(away)} directs to {view.name()}" if away else "nothing was moved"
+    message = f"{step.message} Users stay where they are: {stay}."
+    return dataclasses.replace(step, message=message)
+
+
+def _heed_probe(view: View) -> Step | None:
+    """Users would meet what our own requests have met: back to what served them."""
+    probed, most = view.seen.probed, view.parameters.probe_max_errors
+    target, record = view.target, view.record
+    if probed is None or most is None or probed.errors <= most or target is None:
+        return None
+    if not can_go_back(view, target) or record.request is not None:
+        return None
+    found = (
+        f"{probed.errors} of {probed.requests} requests through the active Service"
+        f" failed ({probed.first_error}), {most} may"
+    )
+    return view.note(
+        found, request=Request("abort", target.hash, f"its probe: {found}")
+    )
 
 
 def _skip_gates(view: View) -> Step | None:
@@ -781,12 +553,27 @@ def _start(view: View) -> Step | None:
         progress_available=0,
         request=None,
         cutover={},
-        analysis={},
+        analysis=_of_what_ends(view),
+        drain=_left(view),
         intent=_intent_of_start(view, view.target_hash),
         retire_at={
             k: v for k, v in view.record.retire_at.items() if k != view.target_hash
         },
     )
+
+
+def _of_what_ends(view: View) -> dict[str, AnalysisState]:
+    """The analysis of an old revision goes on beside the new release."""
+    state = view.record.analysis.get(DRAIN)
+    return {} if state is None or view.record.drain is None else {DRAIN: state}
+
+
+def _left(view: View) -> Drain | None:
+    """A revision that is wanted again is drained no more."""
+    drain = view.record.drain
+    if drain is None or drain.revision != view.target_hash:
+        return drain
+    return dataclasses.replace(drain, left=True)
 
 
 def _intent_of_start(view: View, revision_hash: str) -> dict[str, t.Any]:
@@ -797,7 +584,7 @@ def _intent_of_start(view: View, revision_hash: str) -> dict[str, t.Any]:
     return {
         "act": "create",
         "revision": revision_hash,
-        "services": _selectors_of_move(preview, revision_hash),
+        "services": selectors_of_move(preview, revision_hash),
     }
 
 
@@ -828,7 +615,9 @@ def _create(view: View) -> Step | None:
         return CreateRevision(view.target_hash, view.newest_number, size)
     if view.in_flight and not view.is_active and _must_revive(view, view.target):
         return Revive(view.target_hash, view.newest_number, view.sizes[0])
-    absent = tuple(s.name for s in view.seen.services if not s.exists)
+    absent = tuple(
+        s.name for s in view.seen.services if not s.exists and s.kind == SERVICE
+    )
     if absent:
         home = view.active or (None if view.first else view.stable) or view.target
         return CreateServices(absent, home.hash)
@@ -890,32 +679,36 @@ def _old_revisions(view: View) -> list[Revision]:
     return sorted(old, key=lambda r: r.number, reverse=True)
 
 
+def _running_old(view: View) -> list[Revision]:
+    return [r for r in _old_revisions(view) if r.replicas > 0]
+
+
 def _delay_of(view: View, revision: Revision) -> int:
-    p = _parameters_in_force(view)
+    p = view.parameters_in_force
     if revision.aborted:
         # What its own release said: the active revision's parameters are older.
         return (revision.parameters or p).abort_scale_down_delay_seconds
     return p.scale_down_delay_seconds
 
 
-def _parameters_in_force(view: View) -> Parameters:
-    if view.want.deploy is None and view.active is not None and view.active.parameters:
-        return view.active.parameters
-    return view.parameters
-
-
 def _retire_due(view: View) -> Step | None:
     if view.seen.active_hash is None:
         return None
-    running = [r for r in _old_revisions(view) if r.replicas > 0]
-    limit = _parameters_in_force(view).scale_down_delay_revision_limit
+    running = _running_old(view)
+    step = _decide_drain.leave(view, running)
+    if step is not None:
+        return step
+    limit = view.parameters_in_force.scale_down_delay_revision_limit
     for position, revision in enumerate(running):
         at = view.record.retire_at.get(revision.hash)
+        why = ""
         if at is not None and view.now >= at:
-            return Scale(revision.hash, 0, "its scale-down delay is over")
-        if limit is not None and position >= limit:
+            why = "its scale-down delay is over"
+        elif limit is not None and position >= limit:
             why = f"only {limit} old revisions keep their delay"
-            return Scale(revision.hash, 0, why)
+        step = _decide_drain.end(view, revision, why) if why else None
+        if step is not None:
+            return step
     return None
 
 
@@ -926,7 +719,7 @@ def _schedule_retirement(view: View) -> Step | None:
     if view.in_flight_hash is not None and not view.seen.record_exists:
         # A record of this alone would say that nothing is in flight.
         return None
-    running = [r for r in _old_revisions(view) if r.replicas > 0]
+    running = _running_old(view)
     alive = {r.hash for r in running}
     retire_at = {k: v for k, v in view.record.retire_at.items() if k in alive}
     for revision in running:
@@ -945,16 +738,15 @@ def _reach_first_step(view: View, target: Revision) -> Step | None:
     first_step = view.sizes[0]
     if target.replicas < first_step:
         return Scale(target.hash, first_step, "first step of the scale-up")
-    proofs = view.seen.with_role(names.ROLE_PROOF)
-    if any(s.target != target.hash for s in proofs) or len(proofs) < len(view.serving):
-        return OpenProof(target.hash)
+    if view.proofs(target.hash) is None:
+        return open_proof(view, target)
     if view.record.stage == STARTED:
         return view.note(stage=CREATED)
     if at_least(view.record.stage, PREVIEWED):
         return None
     if target.available < first_step:
-        return _wait_for_pods(view, target, first_step)
-    return _prove(view, target, first_step)
+        return wait_for_pods(view, target, first_step)
+    return prove(view, target, first_step)
 
 
 def _direct_preview(
@@ -984,7 +776,7 @@ def _show_preview(view: View, target: Revision) -> Step | None:
 
 
 def _listed(services: t.Iterable[ServiceSeen]) -> str:
-    return ", ".join(f"Service {s.name}" for s in services)
+    return ", ".join(f"{s.kind} {s.name}" for s in services)
 
 
 def _analyse(view: View, target: Revision) -> Step | None:
@@ -1030,7 +822,7 @@ def _grow(view: View, target: Revision) -> Step | None:
     if target.replicas >= last and target.available >= last:
         return None
     if target.available < min(target.replicas, last):
-        return _wait_for_pods(view, target, target.replicas)
+        return wait_for_pods(view, target, target.replicas)
     interval = timedelta(seconds=view.parameters.scale_up_interval_seconds)
     record = view.record
     if interval and record.scale_from != target.replicas:
@@ -1123,17 +915,14 @@ def _stays_for_countdown(view: View) -> bool:
 
 
 def _promote(view: View, target: Revision) -> Step | None:
-    if target.replicas < view.full:
+    step: Step | None = lost_in_window(view, target)
+    if step is None and target.replicas < view.full:
         return Scale(target.hash, view.full, "full size before promotion")
-    if target.available < view.full:
-        return _wait_for_pods(view, target, view.full)
-    step = _prove(view, target, view.full)
-    if step is not None:
-        return step
-    intent = view.cutover_intent(target.hash)
-    if dict(view.record.intent) != intent:
-        return view.note(intent=intent)
-    return Cutover(target.hash)
+    if step is None and target.available < view.full:
+        step = wait_for_pods(view, target, view.full)
+    step = step or prove(view, target, view.full) or await_published(view, target)
+    step = step or move(view, target, view.full)
+    return never_leave_open(view, step)
 
 
 def _update(view: View) -> Step | None:
@@ -1186,7 +975,7 @@ def _verify(view: View) -> Step | None:
         step = _confirm(view)
         if step is not None:
             return step
-    step = _prove_after(view, target, max(target.replicas, 1))
+    step = prove_after(view, target, max(target.replicas, 1)) or _watch_on(view)
     if step is not None:
         return step
     step = _direct_preview(view, target)
@@ -1197,6 +986,15 @@ def _verify(view: View) -> Step | None:
         if back is not None:
             return _promoted(view, target, back)
     return _verified(view, target)
+
+
+def _watch_on(view: View) -> Step | None:
+    """Each node follows for itself: what the requests meet is watched a little on."""
+    probed = view.seen.probed
+    if probed is None or probed.seconds_left <= 0:
+        return None
+    until = view.now + timedelta(seconds=probed.seconds_left)
+    return Wait("requests watch the cutover", until, "until it counts as seen")
 
 
 def _way_back_without_record(view: View) -> Revision | None:
@@ -1243,30 +1041,8 @@ def _confirm(view: View) -> Step | None:
 
 
 def _switched(view: View, target: Revision) -> Event:
-    listed = ", ".join(s.name for s in view.seen.with_role(names.ROLE_ACTIVE))
-    return Event(
-        "SwitchService", f"Service {listed} directs to revision {target.number}"
-    )
-
-
-def _prove_after(view: View, target: Revision, need: int) -> Step | None:
-    proofs = view.seen.with_role(names.ROLE_PROOF)
-    if len(proofs) < len(view.serving) or any(s.target != target.hash for s in proofs):
-        return OpenProof(target.hash)
-    if target.available < need:
-        return _wait_for_pods(view, target, need)
-    proven = frozenset().union(*(s.endpoints.ready for s in proofs))
-    for service in view.serving:
-        ready = service.endpoints.ready
-        foreign = len(ready - proven)
-        if foreign or len(ready) < need:
-            what = (
-                f"Service {service.name} moves to {describe(target)}:"
-                f" {len(ready & proven)}/{need} of its endpoints seen"
-                + (f", {foreign} others still listed" if foreign else "")
-            )
-            return _wait(view, target, len(ready & proven), what)
-    return None
+    which = listed(view.seen.with_role(names.ROLE_ACTIVE))
+    return Event("SwitchService", f"{which} directs to revision {target.number}")
 
 
 def _verified(view: View, target: Revision) -> Note:
@@ -1302,7 +1078,7 @@ def _back_to_rest(view: View, target: Revision) -> Step | None:
         return step
     if view.want.deploy is None:
         return None
-    step = _prove_after(view, target, max(target.replicas, 1))
+    step = prove_after(view, target, max(target.replicas, 1))
     if step is not None:
         return step
     return view.note(
@@ -1321,20 +1097,20 @@ def _settle(view: View) -> Step | None:
     target = view.target
     if target is None or not view.is_active or view.another_in_flight:
         return None
-    if view.seen.with_role(names.ROLE_PROOF):
+    if view.has_proof_to_close:
         return CloseProof()
     step = _direct_preview(view, target)
     if step is not None:
         return step
     if view.record.progress_at is not None:
         if target.available < target.replicas:
-            return _wait_for_pods(view, target, target.replicas)
+            return wait_for_pods(view, target, target.replicas)
         ready = view.seen.ready_behind(names.ROLE_ACTIVE)
         if _has_ended(view, target) and ready < target.replicas:
             # The slices follow the pods.
             listed = f"{ready}/{target.replicas} ready"
             what = f"endpoints of {describe(target)}: {listed}"
-            return _wait(view, target, ready, what)
+            return wait(view, target, ready, what)
         return view.note(progress_at=None)
     if _has_lost_all(view, target):
         return _report_loss(view, target)
@@ -1387,12 +1163,18 @@ def _retire(view: View) -> Step | None:
         if any(r.hash == h and r.replicas > 0 for r in old)
     }
     if pending:
-        if view.want.goal != RETIRED or not view.want.inline:
+        if view.want.goal != RETIRED:
+            return Done()
+        ends = _decide_drain.wait(view, old)
+        stays = view.want.inline or _decide_drain.is_measured(view, old)
+        if ends is not None and stays:
+            return ends
+        if not view.want.inline:
             return Done()
         first = min(pending, key=lambda h: pending[h])
         what = f"{describe(view.seen.revision(first))} is kept for a quick way back"
         return Wait(what, pending[first], "until it is scaled down")
-    limit = _parameters_in_force(view).revision_history_limit
+    limit = view.parameters_in_force.revision_history_limit
     scaled_down = [r for r in old if r.replicas == 0]
     if len(scaled_down) > limit:
         return Delete(scaled_down[-1].hash)
@@ -1403,86 +1185,11 @@ def _retire(view: View) -> Step | None:
     return None
 
 
-# -- waits -----------------------------------------------------------------------------
-
-
-def _prove(view: View, revision: Revision, need: int) -> Step | None:
-    """Until the proof Services show that many ready endpoints of a revision."""
-    proofs = view.seen.with_role(names.ROLE_PROOF)
-    missing = len(proofs) < len(view.serving)
-    if missing or any(s.target != revision.hash for s in proofs):
-        return OpenProof(revision.hash)
-    for proof in proofs:
-        ready = len(proof.endpoints.ready)
-        if ready >= need:
-            continue
-        if proof.endpoints.portless:
-            return Fail(
-                f"{describe(revision)} has no container port by a name that an active"
-                f" Service's targetPort uses (seen through Service {proof.name}), so"
-                " every request to it would be refused; name the port in the"
-                " manifest."
-            )
-        what = (
-            f"endpoints of {describe(revision)} as Service {proof.name} sees them:"
-            f" {ready}/{need} ready"
-        )
-        return _wait(view, revision, ready, what)
-    return None
-
-
-def _wait_for_pods(view: View, revision: Revision, need: int) -> Step:
-    what = f"{describe(revision)}: {revision.available}/{need} pods available"
-    return _wait(view, revision, revision.available, what)
-
-
-def _wait(view: View, revision: Revision, have: int, what: str) -> Step:
-    """Wait under the progress deadline, which each newly available pod renews."""
-    since = revision.failing_since
-    if since is not None and view.now >= since + CREATE_FAILURE_GRACE:
-        return Fail(
-            f"Pods of {describe(revision)} cannot be created: {revision.failure}",
-            evidence=revision.hash,
-            degrades=True,
-        )
-    record = view.record
-    seconds = view.parameters.progress_deadline_seconds
-    deadline = record.progress_at
-    if deadline is None or have > record.progress_available:
-        return view.note(
-            progress_at=view.now + timedelta(seconds=seconds),
-            progress_available=max(have, record.progress_available),
-        )
-    if view.now < deadline:
-        return Wait(what, deadline, "until its progress deadline")
-    if view.parameters.progress_deadline_abort and _can_abort(view, revision):
-        return view.note(
-            f"{what}: no progress for {seconds} s",
-            request=Request(
-                "abort", revision.hash, f"its progress deadline of {seconds} s"
-            ),
-        )
-    return Fail(
-        f"{what}; no further one became available within the progress deadline of"
-        f" {seconds} s.",
-        evidence=revision.hash,
-        degrades=True,
-    )
-
-
-def _can_abort(view: View, revision: Revision) -> bool:
-    return (
-        view.in_flight
-        and revision.hash == view.target_hash
-        and view.stable is not None
-        and view.stable.hash != revision.hash
-    )
-
-
 _RULES: tuple[Rule, ...] = (
     _close_what_others_opened,
     _miss_services,
     _heed_request,
+    _heed_probe,
     _abort,
     _skip_gates,
     _retarget,
@@ -1526,8 +1233,10 @@ def _rest_task(view: View) -> str:
     """What is due later, or what a run that was killed has left undone."""
     if _close_what_others_opened(view) is not None:
         return "promote"
-    waits = [r for r in _old_revisions(view) if r.replicas > 0]
+    waits = _running_old(view)
     if view.want.inline and any(r.hash in view.record.retire_at for r in waits):
+        return "scale_down"
+    if _decide_drain.is_measured(view, waits):
         return "scale_down"
     settle = Want(VERIFIED, view.target_hash, inline=view.want.inline)
     if not isinstance(decide(settle, view.seen, view.now), Done):

@@ -16,13 +16,16 @@ from ._analysis import plan, schedule, verdict
 from ._analysis.plan import Plan
 from ._analysis.registry import RESUMABLE
 from ._analysis.state import (
+    DRAIN,
     FINAL,
     INCONCLUSIVE,
     KINDS,
+    POST_PROMOTION,
     PRE_PROMOTION,
     SUCCESSFUL,
     AnalysisState,
 )
+from ._drain import Drain
 from ._errors import BadInput
 from ._model import describe
 from ._record import Record, Request
@@ -30,20 +33,23 @@ from ._stages import PAUSED, PHASE_PAUSED, PROGRESSING
 from ._steps import Done, EndMeasurement, Event, Fail, Measure, Note, Step, Wait
 
 if t.TYPE_CHECKING:
-    from ._decide import View
     from ._measuring import Measured
+    from ._view import View
 
 _DECISION = "promote accepts it, abort refuses it"
-_SHORT = {PRE_PROMOTION: "pre"}
+_SHORT = {PRE_PROMOTION: "pre", POST_PROMOTION: "post", DRAIN: "drain"}
 
 
 def plan_of(view: View, kind: str) -> Plan:
-    """The analysis of that kind, of the target beside the stable revision.
+    """The analysis of that kind, of the target beside the stable revision; of the
+    revision that is drained beside the active one.
 
     :raises BadInput: what is kept of it in the cluster cannot be read.
     """
-    stable = view.stable.hash if view.stable else ""
-    measured = view.in_flight_hash or view.target_hash or ""
+    measured = measured_by(view, kind) or ""
+    stable = (view.seen.active_hash or "") if kind == DRAIN else ""
+    if kind != DRAIN and view.stable is not None:
+        stable = view.stable.hash
     try:
         return plan.read(_text(view, kind, measured), measured, stable)
     except (BadInput, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -53,7 +59,17 @@ def plan_of(view: View, kind: str) -> Plan:
         ) from error
 
 
+def measured_by(view: View, kind: str) -> str | None:
+    """The hash of the revision that an analysis of that kind is about."""
+    if kind == DRAIN:
+        return view.record.drain.revision if view.record.drain else None
+    return view.in_flight_hash or view.target_hash
+
+
 def _text(view: View, kind: str, revision_hash: str) -> str:
+    if kind == DRAIN:
+        ending = view.seen.revision(revision_hash)
+        return view.parameters_to_end(ending).drain if ending else ""
     if revision_hash == view.target_hash:
         return view.analysis_text(kind)
     # It is superseded: what is asked now is about another one.
@@ -66,9 +82,14 @@ def next_step(view: View, kind: str) -> Step | None:
     """The next step of an analysis; none once it lets the release go on."""
     found, state = plan_of(view, kind), view.record.analysis.get(kind)
     if state is None:
-        return _begin(view, kind, found)
+        return begin(view, kind, found)
     if state.final:
         return _conclude(view, kind, state)
+    return go_on(view, kind, found, state)
+
+
+def go_on(view: View, kind: str, found: Plan, state: AnalysisState) -> Step:
+    """The next step of an analysis that has no verdict yet."""
     for measured in view.seen.measured:
         if measured.kind == kind:
             return _heed(view, found, state, measured)
@@ -77,18 +98,24 @@ def next_step(view: View, kind: str) -> Step | None:
     )
 
 
-def _begin(view: View, kind: str, found: Plan) -> Step:
-    owner = view.target.deployment if view.target else ""
-    short = _SHORT.get(kind, "post")
+def begin(view: View, kind: str, found: Plan, again: bool = False) -> Note:
+    """An analysis starts.
+
+    :param again: whether it is one that is measured until it passes, and did not.
+    """
+    about = view.target
+    if kind == DRAIN:
+        about = view.seen.revision(measured_by(view, kind))
+    owner = about.deployment if about else ""
     # Unlike the one of an earlier attempt, whose Jobs may still be there.
-    run = f"{owner}-{short}-{int(view.now.timestamp()):x}"
+    run = f"{owner}-{_SHORT[kind]}-{int(view.now.timestamp()):x}"
+    analysis = {**view.record.analysis, kind: AnalysisState(run, view.now)}
+    if again:
+        return view.note(analysis=analysis)
     listed = ", ".join(m.name for m in found.spec.metrics)
     say = f"{kind} analysis begins: {listed}"
-    return view.note(
-        say,
-        (Event("AnalysisRunRunning", f"{view.name()}: {say}"),),
-        analysis={**view.record.analysis, kind: AnalysisState(run, view.now)},
-    )
+    event = Event("AnalysisRunRunning", f"{describe(about, view.name())}: {say}")
+    return view.note(say, (event,), analysis=analysis)
 
 
 def _heed(view: View, found: Plan, state: AnalysisState, measured: Measured) -> Note:
@@ -100,19 +127,33 @@ def _heed(view: View, found: Plan, state: AnalysisState, measured: Measured) -> 
     events: tuple[Event, ...] = ()
     prefix, say = verdict.line(found.spec.metric(name), after, measurement)
     prefix, say = f"{kind} analysis: {prefix}", f"{kind} analysis: {say}"
-    if after.final:
+    if kind == DRAIN:
+        # Its verdict decides nothing but when the revision goes.
+        changes["drain"] = _with_value(view, measured)
+    elif after.final:
         ended = f"the {kind} analysis is {after.phase}"
         say = f"{say}; {ended}"
         warning = after.phase != SUCCESSFUL
         reason = f" ({after.message})" if after.message else ""
         text = f"{view.name()}: {ended}{reason}"
         events = (Event(f"AnalysisRun{after.phase}", text, warning),)
-    if after.phase == INCONCLUSIVE:
+    if after.phase == INCONCLUSIVE and kind != DRAIN:
         say = f"{say}; {_DECISION}"
         changes.update(_held(view, kind, after))
     record = dataclasses.replace(view.record, **changes)
+    if kind == DRAIN and record.drain == view.record.drain:
+        # It is asked again and again: what is new is worth a line.
+        return Note(record, "", events, measured)
     record = _without(record, prefix).noted(view.now, say)
     return Note(record, say, events, measured)
+
+
+def _with_value(view: View, measured: Measured) -> Drain | None:
+    drain = view.record.drain
+    if drain is None:
+        return None
+    found = measured.measurement.value or measured.measurement.phase
+    return dataclasses.replace(drain, values={**drain.values, measured.metric: found})
 
 
 def _without(record: Record, prefix: str) -> Record:
@@ -219,9 +260,12 @@ def _go_on(view: View, kind: str, found: Plan, state: AnalysisState) -> Step:
     )
 
 
-def stop(view: View, why: str) -> Step | None:
-    """End the analyses that run: what they measure elsewhere, then they themselves."""
-    for kind in KINDS:
+def stop(view: View, why: str, kinds: tuple[str, ...] = KINDS) -> Step | None:
+    """End the analyses that run: what they measure elsewhere, then they themselves.
+
+    :param kinds: which ones; that of an old revision goes on beside a release.
+    """
+    for kind in kinds:
         state = view.record.analysis.get(kind)
         if state is None or state.final:
             continue

@@ -47,6 +47,12 @@ jmespath: t.Any = _optional("jmespath")
 
 
 @functools.lru_cache(maxsize=1)
+def websocket() -> t.Any:
+    """What kubernetes speaks WebSocket with, or none: only a command needs it."""
+    return _optional("websocket")
+
+
+@functools.lru_cache(maxsize=1)
 def botocore() -> t.Any:
     """AWS's library, or none: too large to be imported before a metric needs it."""
     return _optional(

@@ -21,18 +21,24 @@ import typing as t
 from . import _names as names
 from ._adopt import await_collection, await_object, is_settled
 from ._clock import ServerClock
-from ._decide import View, Want
 from ._engine import Engine
 from ._errors import BadInput, BluegreenError, Conflict
 from ._lock import Lock
 from ._model import Observed, Revision, describe
+from ._objects import (
+    Object,
+    annotation_of,
+    annotation_pointer,
+    controller_of,
+    expect,
+    is_observed,
+)
 from ._preflight import merged_rights, refuse_missing_rights
 from ._record import Record
 from ._stages import HEALTHY, PROGRESSING, RETIRED
 from ._surroundings import RIGHTS_TO_RETARGET
+from ._view import View, Want
 from ._watches import Collection
-
-Object = dict[str, t.Any]
 
 _RIGHTS = {
     "services": ("patch", "delete"),
@@ -128,7 +134,7 @@ class Ejection:
         for deployment in listed:
             if deployment["metadata"]["name"] != self._name:
                 continue
-            if not _annotation(deployment, names.ANNOTATION_EJECTING):
+            if not annotation_of(deployment, names.ANNOTATION_EJECTING):
                 raise BadInput(
                     f"Deployment {self._name} exists beside the rollout, which is to"
                     " get that name back; delete it if it is not needed, then run"
@@ -154,7 +160,7 @@ class Ejection:
             plain = t.cast(Object, self._plain)
             return str(plain["metadata"]["name"])
         ours = self._deployment_of(self._active)
-        return _annotation(ours, names.ANNOTATION_DEFINITION) or self._cluster.rollout
+        return annotation_of(ours, names.ANNOTATION_DEFINITION) or self._cluster.rollout
 
     def _deployment_of(self, revision: Revision) -> Object:
         return self._cluster.deployments.items[revision.deployment]
@@ -253,7 +259,8 @@ class Ejection:
 
     def _proof_line(self) -> str:
         proofs = self._cluster.observe().with_role(names.ROLE_PROOF)
-        return "remove the proof Service" if proofs else ""
+        ours = any(not s.kept for s in proofs)
+        return "remove the proof Service" if ours else ""
 
     def _others(self) -> list[Revision]:
         if self._active is None:
@@ -288,7 +295,7 @@ class Ejection:
                 f"give the {count} pods of {describe(self._active)} to Deployment"
                 f" {self._name}, without restarting them"
             )
-        if _annotation(t.cast(Object, self._plain), names.ANNOTATION_EJECTING):
+        if annotation_of(t.cast(Object, self._plain), names.ANNOTATION_EJECTING):
             return f"give the pods of the rollout to Deployment {self._name}"
         return ""
 
@@ -317,7 +324,7 @@ class Ejection:
             plain = None
         if plain is None:
             plain = self._api.create(f"{self._folder}/deployments", wanted)
-        return self._await_deployment(plain, _is_observed, "be seen to be paused")
+        return self._await_deployment(plain, is_observed, "be seen to be paused")
 
     def _retarget(self, name: str) -> None:
         """Before the size is compared: then nobody but the autoscaler changes it, and
@@ -333,7 +340,7 @@ class Ejection:
             return
         path = f"{self._folder}/deployments/{plain['metadata']['name']}"
         operations: list[Object] = [
-            {"op": "test", "path": "/spec/replicas", "value": found},
+            expect("/spec/replicas", found),
             {"op": "replace", "path": "/spec/replicas", "value": size},
         ]
         self._plain = self._api.patch(path, operations)
@@ -351,7 +358,7 @@ class Ejection:
         )
 
         def all_taken() -> bool | None:
-            owners = [_owner(r) for r in replica_sets.items.values()]
+            owners = [controller_of(r) for r in replica_sets.items.values()]
             return True if owners and set(owners) == {uid} else None
 
         await_collection(
@@ -364,7 +371,7 @@ class Ejection:
         if plain["spec"].get("paused"):
             path = f"{self._folder}/deployments/{name}"
             operations: list[Object] = [
-                {"op": "test", "path": "/metadata/uid", "value": uid},
+                expect("/metadata/uid", uid),
                 {"op": "replace", "path": "/spec/paused", "value": False},
             ]
             plain = self._api.patch(path, operations)
@@ -423,7 +430,7 @@ class Ejection:
         )
 
     def _end_line(self) -> str:
-        marked = self._plain is not None and _annotation(
+        marked = self._plain is not None and annotation_of(
             self._plain, names.ANNOTATION_EJECTING
         )
         left = bool(self._cluster.records.items) or self._lock.exists()
@@ -433,16 +440,10 @@ class Ejection:
 
     def _end(self) -> None:
         plain = t.cast(Object, self._plain)
-        if _annotation(plain, names.ANNOTATION_EJECTING):
-            pointer = "/metadata/annotations/" + names.ANNOTATION_EJECTING.replace(
-                "/", "~1"
-            )
+        if annotation_of(plain, names.ANNOTATION_EJECTING):
+            pointer = annotation_pointer(names.ANNOTATION_EJECTING)
             operations: list[Object] = [
-                {
-                    "op": "test",
-                    "path": "/metadata/uid",
-                    "value": plain["metadata"]["uid"],
-                },
+                expect("/metadata/uid", plain["metadata"]["uid"]),
                 {"op": "remove", "path": pointer},
             ]
             path = f"{self._folder}/deployments/{plain['metadata']['name']}"
@@ -478,20 +479,3 @@ def _plain_body(ours: Object, name: str) -> Object:
 def _is_ours(key: str) -> bool:
     # The controller's own count of revisions begins anew, too.
     return key.startswith((f"{names.PREFIX}/", "deployment.kubernetes.io/"))
-
-
-def _is_observed(deployment: Object) -> bool:
-    status = deployment.get("status") or {}
-    observed: int = status.get("observedGeneration", 0)
-    return observed >= int(deployment["metadata"]["generation"])
-
-
-def _annotation(item: Object, key: str) -> str:
-    return str((item["metadata"].get("annotations") or {}).get(key, ""))
-
-
-def _owner(item: Object) -> str:
-    for reference in item["metadata"].get("ownerReferences") or []:
-        if reference.get("controller"):
-            return str(reference["uid"])
-    return ""

@@ -12,17 +12,19 @@ from __future__ import annotations
 import dataclasses
 import time
 import typing as t
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from . import _names as names
 from ._clock import ServerClock
 from ._cluster import Cluster
-from ._decide import View, Want, decide
+from ._decide import decide
+from ._decide_cutover import nodes_without_pods, yet_to_widen
 from ._errors import ApiError, BluegreenError, Conflict
+from ._flight import Flight, told
 from ._lock import Lock
 from ._manifests import Deployment
-from ._model import Observed, Revision, describe
-from ._record import Record, defect
+from ._model import ROUTE, Observed, Revision, ServiceSeen, describe, listed
+from ._record import Record, Request, defect
 from ._simulate import assume
 from ._stages import PHASE_PAUSED, PROMOTED, STABLE, VERIFIED
 from ._steps import (
@@ -48,9 +50,12 @@ from ._steps import (
     Revive,
     Scale,
     Step,
+    Tell,
     UpdateParameters,
     Wait,
+    Widen,
 )
+from ._view import View, Want
 
 if t.TYPE_CHECKING:
     from ._analyst import Analyst
@@ -64,7 +69,6 @@ _MAX_CONFLICTS = 20
 # More steps than any release has between two waits: a loop that turns in circles is
 # an error of ours, and must not write for ever.
 _MAX_STEPS_WITHOUT_WAIT = 200
-_MAX_SLICE_VERSIONS = 200
 
 
 class Aborted(BluegreenError):
@@ -96,6 +100,8 @@ class Engine:
         # Set where a person may decide.
         self.gatekeeper: Gatekeeper | None = None
         self._flight: Flight | None = None
+        # Whether this run has let active Services select two revisions.
+        self._window = False
         self._aborted_because = ""
         self._steps_without_wait = 0
         self._conflicts = 0
@@ -107,6 +113,8 @@ class Engine:
 
     def observe(self) -> Observed:
         """The cluster, with what this run has noted and not yet written."""
+        if self.cluster.is_proving:
+            self._look_at_balancers()
         seen = self.cluster.observe()
         raw = self._raw_record()
         version = raw["metadata"]["resourceVersion"] if raw else ""
@@ -128,8 +136,20 @@ class Engine:
         # One that names no revision is lost: what this run adds to it says what it did,
         # not where the release stood.
         known = bool(self._record.revision) and (seen.record_exists or noted)
-        seen = dataclasses.replace(seen, record=self._record, record_exists=known)
+        self._window = self._window and any(s.wide for s in seen.services)
+        seen = dataclasses.replace(
+            seen,
+            record=self._record,
+            record_exists=known,
+            window=self._window,
+            probed=self._flight.probed if self._flight else None,
+        )
         return self.analyst.look(seen) if self.analyst is not None else seen
+
+    def _look_at_balancers(self) -> None:
+        self.cluster.load_balancers_once()
+        new = [w for w in self.cluster.balancers.warnings if w not in self.warnings]
+        self.warnings += new
 
     def complain_of_record(self) -> bool:
         """Warn of a record that cannot be read in full; whether it is one."""
@@ -156,8 +176,6 @@ class Engine:
         while True:
             try:
                 seen = self.observe()
-                if self._flight is not None:
-                    self._flight.look(seen)
                 step = rules(want, seen, self._clock.now())
                 if isinstance(step, Done):
                     return self._arrive()
@@ -225,6 +243,8 @@ class Engine:
             self._note(step, want)
         elif isinstance(step, (Measure, EndMeasurement)):
             self._measure(step, seen, want)
+        elif isinstance(step, Tell):
+            self._tell(step, seen)
         elif not isinstance(step, Done):
             self._act(step, seen, want)
 
@@ -254,13 +274,41 @@ class Engine:
         else:
             self.analyst.end(view, step.kind, step.metric)
 
+    def _tell(self, step: Tell, seen: Observed) -> None:
+        # Only a release that asks for it pays for importing it.
+        from ._telling import tell
+
+        record = t.cast(Record, self._record)
+        drain = record.drain
+        if drain is None:
+            raise BluegreenError(f"{step!r} of no drain; please report this.")
+        self.take_lock()
+        self.flush(only_significant=True)
+        if not drain.tried:
+            self._report(planned_line(step, seen))
+            self.steps.append(planned_line(step, seen))
+        pods = self.cluster.pods_of(step.hash)
+        result = tell(self.cluster.api, pods, step.http, step.exec, drain)
+        for pod, why in result.failed.items():
+            if pod not in drain.untold:
+                self.warnings.append(
+                    f"Pod {pod} could not be told to close what it holds: {why}. It is"
+                    " tried again until the drain's timeout, and then ends all the"
+                    " same."
+                )
+        timeout = timedelta(seconds=step.timeout_seconds)
+        heard = drain.heard(result, self._clock.now(), timeout)
+        self._record = dataclasses.replace(record, drain=heard)
+        # At once: whoever is ended now tells nobody twice.
+        self.flush()
+        self.changed = True
+
     def _note(self, note: Note, want: Want) -> None:
         record = note.record
         if note.measured is not None and self.analyst is not None:
             self.analyst.drop(note.measured)
-        if record.stage in (PROMOTED, VERIFIED) and self._flight is not None:
-            record = dataclasses.replace(record, cutover=self._flight.result())
-            self._flight = None
+        if record.stage in (PROMOTED, VERIFIED, STABLE) and self._flight is not None:
+            record = self._land(self._flight, record)
         self._record = record
         revision = want.hash or record.revision
         self._events += [(event, revision) for event in note.events]
@@ -270,6 +318,51 @@ class Engine:
         aborted = any(event.reason == ROLLOUT_ABORTED for event in note.events)
         if aborted and not want.abort:
             self._aborted_because = record.message
+
+    def _land(self, flight: Flight, record: Record) -> Record:
+        """The cutover was seen to its end: what was seen of it is kept and told."""
+        self._flight = None
+        self.cluster.slices.on_change = self.cluster.routes.on_change = None
+        seen = flight.result()
+        line = told(seen)
+        self._report(line)
+        self.steps.append(line)
+        return dataclasses.replace(record, cutover=seen).noted(self._clock.now(), line)
+
+    def _take_off(self, step: Widen | Cutover, seen: Observed) -> Flight:
+        """What is recorded of a cutover begins before its first write."""
+        if self._flight is not None:
+            return self._flight
+        prober = None
+        text = View(Want(PROMOTED), seen, self._clock.now()).parameters.probe
+        if text and step.hash == seen.record.revision:
+            from ._prober import Prober
+
+            prober = Prober(text)
+        moving = [s for s in seen.with_role(names.ROLE_ACTIVE) if s.exists]
+        by_route = any(s.kind == ROUTE for s in moving)
+        flight = Flight(
+            step.hash,
+            seen.record.intent,
+            [s.name for s in moving],
+            self.cluster.endpoints,
+            self.cluster.proven,
+            prober,
+            self.cluster.is_route_taken_in if by_route else None,
+        )
+        self._flight = flight
+        self.cluster.slices.on_change = flight.look
+        self.cluster.routes.on_change = flight.look
+        if prober is not None:
+            self._report("requests through the active Service watch the cutover")
+            prober.start()
+        flight.begin()
+        return flight
+
+    def close(self) -> None:
+        """End what runs in the background."""
+        if self._flight is not None:
+            self._flight.close()
 
     def act_on_own(self, line: str) -> None:
         """Say what is done, or planned, that is no step of the state machine."""
@@ -425,9 +518,13 @@ class Engine:
 
     def _perform_on_services(
         self,
-        step: CreateServices | OpenProof | CloseProof | Point | Cutover,
+        step: CreateServices | OpenProof | CloseProof | Point | Widen | Cutover,
         seen: Observed,
     ) -> None:
+        if isinstance(step, (Widen, Cutover)):
+            known = set(self.warnings)
+            found = nodes_without_pods(seen, step.hash)
+            self.warnings += [w for w in found if w not in known]
         if isinstance(step, CreateServices):
             for name in step.names:
                 self.cluster.create_service(name, step.hash)
@@ -438,14 +535,47 @@ class Engine:
         elif isinstance(step, Point):
             for name in step.services:
                 self.cluster.point(name, step.hash)
+            if step.failure:
+                self._fail(Fail(step.failure, step.evidence, degrades=True))
+        elif isinstance(step, Widen):
+            left = [s for s in seen.with_role(names.ROLE_ACTIVE) if s.exists]
+            both = {step.hash, *(s.target for s in left if s.target)}
+            self.cluster.prepare_to_widen(step.hash, both)
+            self._take_off(step, seen)
+            self._window = True
+            self._move(step, yet_to_widen(left, step.hash))
         else:
-            self._flight = Flight(step.hash)
-            for service in seen.with_role(names.ROLE_ACTIVE):
-                if service.exists and service.target != step.hash:
-                    self.cluster.point(service.name, step.hash)
-            self._flight.written()
+            flight = self._take_off(step, seen)
+            left = [s for s in seen.with_role(names.ROLE_ACTIVE) if s.exists]
+            self._move(step, [s for s in left if s.target != step.hash])
+            flight.all_written()
             # One that was created since this run began is to follow, too.
             self.cluster.load_autoscalers()
+
+    def _move(self, step: Widen | Cutover, services: list[ServiceSeen]) -> None:
+        """Write the selectors, one after another; one that is refused after others
+        have moved aborts the release, which puts them back.
+        """
+        moved: list[str] = []
+        for service in services:
+            try:
+                if isinstance(step, Widen):
+                    self.cluster.widen(service.name)
+                else:
+                    self.cluster.point(service.name, step.hash)
+            except Conflict:
+                raise
+            except ApiError as error:
+                record = t.cast(Record, self._record)
+                if not moved or not error.status or record.revision != step.hash:
+                    raise
+                why = f"{listed([service])}, which could not be moved: {error}"
+                request = Request("abort", step.hash, why)
+                self._record = dataclasses.replace(record, request=request)
+                return
+            moved.append(service.name)
+            if self._flight is not None:
+                self._flight.written(service.name)
 
     # -- check mode ----------------------------------------------------------------
 
@@ -454,6 +584,7 @@ class Engine:
 
         :returns: what would be seen at the end.
         """
+        self._look_at_balancers()
         seen, now = self.observe(), self._clock.now()
         for _step in range(_MAX_STEPS_WITHOUT_WAIT):
             step = decide(want, seen, now)
@@ -468,52 +599,6 @@ class Engine:
             self.changed = self.changed or not isinstance(step, Wait)
             seen, now = assume(step, seen, want, now)
         return seen
-
-
-class Flight:
-    """What is seen of one cutover: a count for each state of the endpoints."""
-
-    def __init__(self, revision_hash: str) -> None:
-        self._hash = revision_hash
-        self._began = time.monotonic()
-        self._write_ms = 0
-        self._counts: list[dict[str, int]] = []
-
-    def written(self) -> None:
-        """The last active Service was written."""
-        self._write_ms = self._elapsed()
-
-    def _elapsed(self) -> int:
-        return round((time.monotonic() - self._began) * 1000)
-
-    def look(self, seen: Observed) -> None:
-        """Note the counts if they changed."""
-        proven = frozenset().union(
-            *(s.endpoints.ready for s in seen.with_role(names.ROLE_PROOF))
-        )
-        ready = [s.endpoints.ready for s in seen.with_role(names.ROLE_ACTIVE)]
-        count = {
-            "ready": min((len(r) for r in ready), default=0),
-            "new": min((len(r & proven) for r in ready), default=0),
-        }
-        last = (
-            {k: v for k, v in self._counts[-1].items() if k != "ms"}
-            if (self._counts)
-            else {}
-        )
-        if count != last and len(self._counts) < _MAX_SLICE_VERSIONS:
-            self._counts.append({"ms": self._elapsed(), **count})
-
-    def result(self) -> dict[str, t.Any]:
-        """For the record: milliseconds from the first write, and the counts."""
-        return {
-            "revision": self._hash,
-            "written_ms": self._write_ms,
-            "proven_ms": self._elapsed(),
-            "least_ready": min((c["ready"] for c in self._counts), default=0),
-            "mixed": any(0 < c["new"] < c["ready"] for c in self._counts),
-            "seen": self._counts,
-        }
 
 
 def _shuts_gate(step: Step, seen: Observed) -> bool:
@@ -552,15 +637,26 @@ def describe_step(step: Act, seen: Observed) -> str:
     if isinstance(step, CreateServices):
         return f"create Service {', '.join(step.names)}, directed to {revision}"
     if isinstance(step, Point):
-        return f"direct Service {', '.join(step.services)} to {revision}: {step.why}"
+        away = [s for s in seen.services if s.name in step.services and not s.kept]
+        return f"direct {listed(away)} to {revision}: {step.why}"
     if isinstance(step, Cutover):
-        moved = [
-            s.name for s in seen.with_role(names.ROLE_ACTIVE) if s.target != step.hash
-        ]
-        return f"cut over Service {', '.join(moved)} to {revision}"
+        active = seen.with_role(names.ROLE_ACTIVE)
+        how = f", {step.how}" if step.how else ""
+        moved = listed(s for s in active if s.target != step.hash)
+        return f"cut over {moved} to {revision}{how}"
+    if isinstance(step, Widen):
+        left = yet_to_widen(seen.with_role(names.ROLE_ACTIVE), step.hash)
+        return (
+            f"let {listed(left)} select {revision} beside the present one: {step.why}"
+        )
     if isinstance(step, OpenProof):
-        return f"prove the endpoints of {revision} through a proof Service"
+        return f"prove the endpoints of {revision} through {_prover(seen)}"
     return _describe_upkeep(step, revision)
+
+
+def _prover(seen: Observed) -> str:
+    idle = [s for s in seen.services if s.kept and not s.weight]
+    return f"{listed(idle)}, which gets no requests" if idle else "a proof Service"
 
 
 def _describe_upkeep(
@@ -604,6 +700,9 @@ def planned_line(step: Step, seen: Observed) -> str:
         return ""
     if isinstance(step, Measure):
         return f"measure {step.metric.name} until the {step.kind} analysis has passed"
+    if isinstance(step, Tell):
+        which = describe(seen.revision(step.hash))
+        return f"tell the pods of {which} to close what they hold"
     return describe_step(step, seen)
 
 

@@ -19,9 +19,8 @@ from ._api import Api
 from ._clock import ServerClock, format_instant, parse_instant
 from ._driver import Holder
 from ._errors import ApiError, Conflict, LockHeld, LockLost
+from ._objects import Object
 from ._watches import Collection, Watches
-
-Object = dict[str, t.Any]
 
 LEASE_SECONDS = 15
 RENEW_SECONDS = 3

@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from . import _names as names
 from ._deps import yaml
 from ._errors import BadInput
+from ._objects import Object
 from ._parameters import Parameters
-
-Object = dict[str, t.Any]
 
 # The version stands in the hashed text, so that another way to hash gives new hashes.
 _HASH_VERSION = "bluegreen/v1"
@@ -330,9 +329,8 @@ def original_selector(service: Object) -> dict[str, str]:
     Somebody who re-applies a manifest with another selector means that one.
     """
     selector = dict(service["spec"].get("selector") or {})
-    if names.LABEL_HASH not in selector:
-        return selector
-    selector.pop(names.LABEL_HASH)
+    for ours in (names.LABEL_HASH, names.LABEL_ROLLOUT):
+        selector.pop(ours, None)
     return selector
 
 
@@ -353,6 +351,8 @@ def proof_body(
         "metadata": {
             "name": names.proof_service_name(name),
             "namespace": namespace,
+            # Its slices get the label: they tell which selector they were made for.
+            "labels": {names.LABEL_HASH: revision_hash},
             "annotations": service_annotations(rollout, names.ROLE_PROOF, original),
         },
         "spec": {
@@ -362,7 +362,7 @@ def proof_body(
     }
     if ports:
         body["spec"]["ports"] = ports
-    for key in ("ipFamilies", "ipFamilyPolicy"):
+    for key in ("ipFamilies", "ipFamilyPolicy", "publishNotReadyAddresses"):
         if key in spec:
             body["spec"][key] = spec[key]
     return body

@@ -29,6 +29,8 @@ class Revision:
     deployment: str
     replicas: int = 0
     available: int = 0
+    # Pods that exist and are not being ended, ready or not.
+    pods: int = 0
     parameters: Parameters | None = None
     aborted: bool = False
     # Since when the ReplicaSet controller has failed to create pods, and why.
@@ -52,21 +54,61 @@ class Endpoints:
     # Pods that would be ready if their slice had a port: the revision lacks the
     # named target port, and every request to them would be refused.
     portless: frozenset[str] = frozenset()
+    # Ready pods without an address of each family of the Service.
+    partly: frozenset[str] = frozenset()
+    # Pods that get requests though they are not ready, or end: the Service publishes
+    # not-ready addresses.
+    unready: frozenset[str] = frozenset()
+    # The nodes that ready pods are on.
+    nodes: frozenset[str] = frozenset()
+
+    @property
+    def reached(self) -> frozenset[str]:
+        """All pods that get requests, whatever becomes of these."""
+        return self.ready | self.partly | self.unready
+
+
+SERVICE = "Service"
+ROUTE = "HTTPRoute"
 
 
 @dataclass(frozen=True)
 class ServiceSeen:
-    """A Service of the rollout."""
+    """A Service of the rollout, or the route through which its users come.
+
+    A route counts as an active Service, its two backend Services as its proof
+    Services: the one without weight shows what the other weights would give.
+    """
 
     name: str
     role: str
     exists: bool = True
+    kind: str = SERVICE
     # The revision hash that its selector names; none if it names none.
     target: str | None = None
+    # Whether it selects every revision: a cutover overlaps.
+    wide: bool = False
+    # Why one write of its selector would not move all of its users at once, as a
+    # clause about it; empty: nothing speaks against it.
+    mixes: str = ""
+    # What its load balancers have not taken in of a widened Service, as a clause.
+    pending: str = ""
+    # The traffic policy by which requests stay on the node that they reach, if any.
+    local: str = ""
     selector: t.Mapping[str, str] = field(default_factory=dict)
     # The user's own selector, without the revision hash.
     original: t.Mapping[str, str] = field(default_factory=dict)
     endpoints: Endpoints = field(default_factory=Endpoints)
+    # Of a proof Service: the active Service, or route, that it shows.
+    of: str = ""
+    # Of a proof Service: whether it is the user's own, a backend of a route.
+    kept: bool = False
+    # Of a backend: its share of the route's requests.
+    weight: int = 0
+    # What the gateways of a route have not said yet of its present version, and what
+    # they refuse of it, as clauses.
+    lagging: str = ""
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +123,17 @@ class Autoscaler:
 
 
 @dataclass(frozen=True)
+class Probed:
+    """What requests of our own through an active Service have shown of a cutover."""
+
+    requests: int = 0
+    errors: int = 0
+    first_error: str = ""
+    # How long they go on before the cutover counts as seen, in seconds.
+    seconds_left: float = 0.0
+
+
+@dataclass(frozen=True)
 class Observed:
     """All that was seen of a rollout at one instant."""
 
@@ -91,6 +144,12 @@ class Observed:
     autoscalers: tuple[Autoscaler, ...] = ()
     # The PodDisruptionBudgets of ours by revision, as Parameters.pdb gives them.
     budgets: t.Mapping[str, str] = field(default_factory=dict)
+    # Whether this very run has widened the Services that are wide.
+    window: bool = False
+    # The revision of each pod of the rollout, while a cutover overlaps.
+    pods: t.Mapping[str, str] = field(default_factory=dict)
+    # None where this run sends no requests.
+    probed: Probed | None = None
     # Kind and metric of each measurement that this run takes at the moment.
     measuring: frozenset[tuple[str, str]] = frozenset()
     # What it has measured and not noted yet.
@@ -127,6 +186,13 @@ class Observed:
         """The fewest ready endpoints of any Service of that role."""
         counts = [len(s.endpoints.ready) for s in self.with_role(role)]
         return min(counts, default=0)
+
+
+def listed(services: t.Iterable[ServiceSeen]) -> str:
+    """Services of one kind as messages name them: `Service web, api`."""
+    found = list(services)
+    kind = found[0].kind if found else SERVICE
+    return f"{kind} {', '.join(s.name for s in found)}"
 
 
 def describe(revision: Revision | None, unknown: str = "none") -> str:

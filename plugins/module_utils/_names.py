@@ -35,6 +35,8 @@ ANNOTATION_ROLLOUT = f"{PREFIX}/rollout"
 ROLE_ACTIVE = "active"
 ROLE_PREVIEW = "preview"
 ROLE_PROOF = "proof"
+# One of the two Services between which a route sends its users.
+ROLE_BACKEND = "backend"
 
 # A Deployment is called <name>-<10 hex digits>; its pods add 17 characters more,
 # and a label value holds 63.

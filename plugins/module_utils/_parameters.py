@@ -16,13 +16,25 @@ import re
 import typing as t
 from dataclasses import dataclass
 
-from ._analysis.state import POST_PROMOTION, PRE_PROMOTION
+from ._analysis.state import DRAIN, POST_PROMOTION, PRE_PROMOTION
 from ._errors import BadInput
 
 NEVER = -1
 
+# How the active Services move: AUTO decides by what is seen.
+AUTO = "auto"
+ATOMIC = "atomic"
+OVERLAP = "overlap"
+CUTOVERS = (AUTO, ATOMIC, OVERLAP)
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
 # Structures, which are kept as canonical JSON text; empty: none.
-_TEXTS = ("pre_promotion_analysis", "post_promotion_analysis", "pdb")
+_TEXTS = (
+    *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
+    *("drain_http", "drain_exec", "drain"),
+)
+_SIZES = ("scale_up_steps", "scale_down_steps")
 
 
 def canonical(value: t.Any) -> str:
@@ -46,7 +58,7 @@ class Size:
 
 
 def parse_size(text: object, variable: str) -> Size:
-    """A step of the scale-up.
+    """A step of the scale-up, or of the scale-down.
 
     :raises BadInput: it is neither a count nor a percentage.
     """
@@ -60,6 +72,7 @@ def parse_size(text: object, variable: str) -> Size:
 
 
 ALL_AT_ONCE = (Size(100, True),)
+NONE_AT_ONCE = (Size(0, False),)
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,24 @@ class Parameters:
     revision_history_limit: int = 10
     # How many revisions back a way back needs no gates; none: only within the delay.
     rollback_window: int | None = None
+    cutover: str = AUTO
+    # The HTTPRoute that sends users to one of the two active Services; empty: none.
+    route: str = ""
+    # How long both revisions serve in an overlap.
+    overlap_seconds: int = 10
+    # The requests that watch a cutover, as canonical JSON text; empty: none.
+    probe: str = ""
+    # More failed ones abort the release; none: they are only counted.
+    probe_max_errors: int | None = None
+    # How each pod is told to close what it holds before it ends, and what then has to
+    # hold, as canonical JSON text; empty: none.
+    drain_http: str = ""
+    drain_exec: str = ""
+    drain: str = ""
+    # From the telling on: then it ends, drained or not.
+    drain_timeout_seconds: int = 60
+    scale_down_steps: tuple[Size, ...] = NONE_AT_ONCE
+    scale_down_interval_seconds: int = 0
     # The composed analyses as canonical JSON text; empty: none.
     pre_promotion_analysis: str = ""
     post_promotion_analysis: str = ""
@@ -102,8 +133,9 @@ class Parameters:
             value = getattr(self, field.name)
             if value != field.default:
                 values[field.name] = value
-        if "scale_up_steps" in values:
-            values["scale_up_steps"] = [str(s) for s in self.scale_up_steps]
+        for name in _SIZES:
+            if name in values:
+                values[name] = [str(size) for size in values[name]]
         for name in _TEXTS:
             if name in values:
                 # A person may read it, so it is no text within the text.
@@ -123,11 +155,9 @@ class Parameters:
                 kept[name] = tuple(kept.get(name, ()))
             for name in _TEXTS:
                 kept[name] = canonical(kept[name]) if name in kept else ""
-            if "scale_up_steps" in kept:
-                kept["scale_up_steps"] = tuple(
-                    parse_size(step, "scale_up_steps")
-                    for step in kept["scale_up_steps"]
-                )
+            for name in _SIZES:
+                if name in kept:
+                    kept[name] = tuple(parse_size(step, name) for step in kept[name])
             parameters = cls(**kept)
             _refuse_other_types(parameters)
             validate(parameters)
@@ -138,13 +168,31 @@ class Parameters:
     @property
     def has_analysis(self) -> bool:
         """Whether anything is measured in this release."""
-        return bool(self.pre_promotion_analysis or self.post_promotion_analysis)
+        return bool(
+            self.pre_promotion_analysis or self.post_promotion_analysis or self.drain
+        )
+
+    @property
+    def tells(self) -> bool:
+        """Whether each pod is told to close what it holds before it ends."""
+        return bool(self.drain_http or self.drain_exec)
+
+    @property
+    def drains(self) -> bool:
+        """Whether anything comes between the end of the delay and the scale-down."""
+        return self.tells or bool(self.drain)
+
+    @property
+    def ends_gently(self) -> bool:
+        """Whether a revision does not just go when its delay is over."""
+        return self.drains or self.scale_down_steps != NONE_AT_ONCE
 
     def analysis(self, kind: str) -> str:
         """The composed analysis of that kind as JSON text; empty: none."""
         return {
             PRE_PROMOTION: self.pre_promotion_analysis,
             POST_PROMOTION: self.post_promotion_analysis,
+            DRAIN: self.drain,
         }[kind]
 
     def step_sizes(self, full: int) -> tuple[int, ...]:
@@ -156,6 +204,12 @@ class Parameters:
         sizes = [min(step.of(last), last) for step in self.scale_up_steps]
         steps = [s for i, s in enumerate(sizes) if s > max([0, *sizes[:i]])]
         return tuple(steps) if steps and steps[-1] == last else (*steps, last)
+
+    def falling_sizes(self, full: int) -> tuple[int, ...]:
+        """The sizes that an old revision passes through at its end; the last is 0."""
+        sizes = [step.of(full) for step in self.scale_down_steps]
+        steps = [s for i, s in enumerate(sizes) if 0 < s < min([full, *sizes[:i]])]
+        return (*steps, 0)
 
     def before_promotion(self, full: int) -> int:
         """How many pods the new revision has while it is previewed and analysed."""
@@ -174,7 +228,7 @@ def _refuse_other_types(parameters: Parameters) -> None:
         if isinstance(field.default, str):
             fits = isinstance(value, str)
         elif isinstance(field.default, tuple):
-            element = Size if field.name == "scale_up_steps" else str
+            element = Size if field.name in _SIZES else str
             fits = all(isinstance(v, element) for v in value)
         elif isinstance(field.default, bool):
             fits = isinstance(value, bool)
@@ -209,6 +263,9 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
         ("abort_scale_down_delay_seconds", NEVER),
         ("progress_deadline_seconds", 1),
         ("min_ready_seconds", 0),
+        ("overlap_seconds", 0),
+        ("drain_timeout_seconds", 0),
+        ("scale_down_interval_seconds", 0),
     ):
         _refuse_below(getattr(p, name), least, prefix + name, seconds)
     for name in (
@@ -226,8 +283,21 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
             f" above min_ready_seconds ({p.min_ready_seconds}), so no pod could ever"
             " become available in time; raise it."
         )
+    _refuse_below(p.probe_max_errors, 0, f"{prefix}probe_max_errors", "a number")
+    if p.probe_max_errors is not None and not p.probe:
+        raise BadInput(
+            f"{prefix}probe_max_errors: there is no probe whose errors could be"
+            f" counted; give {prefix}probe, or leave this out."
+        )
+    if p.cutover not in CUTOVERS:
+        raise BadInput(
+            f"{prefix}cutover: {p.cutover!r} is none of {', '.join(CUTOVERS)}."
+        )
     _validate_services(p, prefix)
+    if p.route:
+        _validate_route(p, prefix)
     _validate_sizes(p, prefix)
+    _validate_falling_sizes(p, prefix)
 
 
 def _validate_services(p: Parameters, prefix: str) -> None:
@@ -242,6 +312,30 @@ def _validate_services(p: Parameters, prefix: str) -> None:
                 f"{prefix}preview_service: Service {name} is the active Service, too;"
                 " the preview needs a Service of its own."
             )
+
+
+def _validate_route(p: Parameters, prefix: str) -> None:
+    if not _OBJECT_NAME.fullmatch(p.route):
+        raise BadInput(
+            f"{prefix}route: {p.route!r} cannot name an HTTPRoute; give the name of one"
+            " in the namespace."
+        )
+    if len(p.active_services) != 2:
+        raise BadInput(
+            f"{prefix}active_service: HTTPRoute {p.route} moves its users between two"
+            f" Services, {len(p.active_services)} were given; give the two that it"
+            " refers to."
+        )
+    if p.cutover != AUTO:
+        raise BadInput(
+            f"{prefix}cutover: {p.cutover} is how Services move, and HTTPRoute"
+            f" {p.route} moves its users by its weights, in one update; leave it out."
+        )
+    if p.route in p.preview_services:
+        raise BadInput(
+            f"{prefix}preview_service: Service {p.route} has the name of the HTTPRoute,"
+            " so messages could not tell them apart; rename one of them."
+        )
 
 
 def _validate_sizes(p: Parameters, prefix: str) -> None:
@@ -261,6 +355,35 @@ def _validate_sizes(p: Parameters, prefix: str) -> None:
     for step in p.scale_up_steps:
         _validate_step(step, previous, last, f"{prefix}scale_up_steps")
         previous = step
+
+
+def _validate_falling_sizes(p: Parameters, prefix: str) -> None:
+    variable = f"{prefix}scale_down_steps"
+    if not p.scale_down_steps:
+        raise BadInput(
+            f"{variable}: the list is empty; leave it out, or give counts or"
+            " percentages that fall to 0."
+        )
+    full = p.replicas or 100
+    before: Size | None = None
+    for step in p.scale_down_steps:
+        if step.percent and step.value > 100:
+            raise BadInput(
+                f"{variable}: {step} is above the revision's size; give percentages"
+                " that fall from 100% to 0."
+            )
+        if before is not None and _is_above(step, before, full):
+            raise BadInput(
+                f"{variable}: {step} comes after {before} and is higher; steps only go"
+                " down, to 0."
+            )
+        before = step
+
+
+def _is_above(size: Size, other: Size, full: int) -> bool:
+    if size.percent == other.percent:
+        return size.value > other.value
+    return size.of(full) > other.of(full)
 
 
 def _validate_step(

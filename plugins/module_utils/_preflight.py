@@ -12,12 +12,16 @@ from __future__ import annotations
 import typing as t
 
 from . import _names as names
+from . import _route as routes
 from ._api import forbidden
 from ._cluster import Cluster, selects
 from ._errors import ApiError, BadInput
 from ._manifests import Deployment, ServiceInput, original_selector
-
-Object = dict[str, t.Any]
+from ._model import describe
+from ._objects import Object
+from ._parameters import Parameters
+from ._stages import HEALTHY
+from ._view import View
 
 _HOSTNAME = "kubernetes.io/hostname"
 _RULES_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
@@ -77,21 +81,6 @@ class Preflight:
         for service in self._active:
             self._check_other_workloads(service.name)
 
-    def _refuse_absent_namespace(self) -> None:
-        """The API lists what is in a namespace that does not exist as empty.
-
-        Only asked where something is missing: reading it takes a right of its own.
-        """
-        name = self._cluster.namespace
-        try:
-            found = self._cluster.api.find(f"/api/v1/namespaces/{name}")
-        except ApiError as error:
-            if not forbidden(error):
-                raise
-            return
-        if found is None:
-            raise absent_namespace(name)
-
     def check_rights(
         self, adopts: bool, more: t.Sequence[t.Mapping[str, tuple[str, ...]]] = ()
     ) -> None:
@@ -148,7 +137,7 @@ class Preflight:
         service = self._cluster.services.items.get(given.name)
         if service is None:
             if given.manifest is None:
-                self._refuse_absent_namespace()
+                refuse_absent_namespace(self._cluster)
                 raise BadInput(
                     f"{variable}: Service {given.name} does not exist in namespace"
                     f" {self._cluster.namespace}; create it, or give its manifest."
@@ -263,6 +252,142 @@ def refuse_missing_rights(
         )
 
 
+def refuse_absent_namespace(cluster: Cluster) -> None:
+    """The API lists what is in a namespace that does not exist as empty.
+
+    Only asked where something is missing: reading it takes a right of its own.
+    """
+    try:
+        found = cluster.api.find(f"/api/v1/namespaces/{cluster.namespace}")
+    except ApiError as error:
+        if not forbidden(error):
+            raise
+        return
+    if found is None:
+        raise absent_namespace(cluster.namespace)
+
+
+class RouteCheck:
+    """What is refused of the route of a deploy, or of a change from or to one.
+
+    :param accepted: field managers that may own the weights.
+    """
+
+    def __init__(
+        self, cluster: Cluster, parameters: Parameters, accepted: tuple[str, ...]
+    ) -> None:
+        self._cluster = cluster
+        self._parameters = parameters
+        self._accepted = accepted
+        self._route = cluster.routes.items.get(parameters.route)
+        # Who owns the weights is seen no more once this run has moved them.
+        self._managers = _appliers(self._route, "f:rules") if self._route else []
+
+    def check_shape(self, view: View) -> None:
+        """Refuse what no update of weights could move, before anything is written.
+
+        :raises BadInput: one sentence.
+        """
+        if self._parameters.route:
+            self._refuse_absent()
+            route = t.cast(Object, self._route)
+            problem = routes.refusal_of_shape(route, self._parameters.active_services)
+            if problem:
+                raise BadInput(f"route: {problem}")
+        self._refuse_change(view)
+
+    def _refuse_absent(self) -> None:
+        if self._route is not None:
+            return
+        name = self._parameters.route
+        if not self._cluster.routes.version:
+            raise BadInput(
+                f"route: this cluster knows no HTTPRoute of {routes.GROUP_VERSION};"
+                " install the Gateway API, or leave route out."
+            )
+        refuse_absent_namespace(self._cluster)
+        raise BadInput(
+            f"route: HTTPRoute {name} does not exist in namespace"
+            f" {self._cluster.namespace}; create it."
+        )
+
+    def _refuse_change(self, view: View) -> None:
+        """Users stay where they are when a rollout begins to direct a route."""
+        newest = max(
+            (r for r in view.seen.revisions if r.parameters is not None),
+            key=lambda r: r.number,
+            default=None,
+        )
+        before = newest.parameters if newest else None
+        if newest is None or before is None:
+            return
+        now = self._parameters
+        if before.route != now.route and before.route:
+            raise BadInput(
+                f"route: {describe(newest)} was released with HTTPRoute {before.route},"
+                f" {now.route or 'none'} is given now; give {before.route}, or run the"
+                " eject playbook first."
+            )
+        same = set(before.active_services) == set(now.active_services)
+        if before.route and not same:
+            raise BadInput(
+                f"active_service: {describe(newest)} was released with"
+                f" {' and '.join(before.active_services)} behind HTTPRoute"
+                f" {before.route}, {' and '.join(now.active_services)} are given now;"
+                " give the same two, or run the eject playbook first."
+            )
+        if now.route and not before.route:
+            self._refuse_other_holder(view, before)
+
+    def _refuse_other_holder(self, view: View, before: Parameters) -> None:
+        route = t.cast(Object, self._route)
+        held = routes.holder(route, self._parameters.active_services)
+        if before.active_services == (held,) and view.in_flight_hash is None:
+            return
+        raise BadInput(
+            f"route: users come through Service {', '.join(before.active_services)}"
+            f" now; a rollout at rest changes to HTTPRoute {self._parameters.route}"
+            " where that route sends all requests to its one active Service, and"
+            f" {held or 'none of the two'} has all of them; make them agree."
+        )
+
+    def check_state(self, view: View) -> None:
+        """Refuse weights that others would put back or that say nothing of where users
+        are, and a route that its gateways refuse.
+
+        :raises BadInput: one sentence.
+        """
+        if self._route is None:
+            return
+        name = self._parameters.route
+        for manager in self._managers:
+            if manager in _ONE_OFF_MANAGERS or manager in self._accepted:
+                continue
+            raise BadInput(
+                f"route: {manager} owns spec.rules of HTTPRoute {name} by server-side"
+                " apply and would put its own weights back; tell it to ignore that"
+                " field, or accept it with accept_field_manager."
+            )
+        present = self._cluster.routes.items.get(name, self._route)
+        split = routes.refusal_of_split(present, self._parameters.active_services)
+        if split and not view.seen.revisions:
+            # Later, a split is what others opened, and is closed.
+            raise BadInput(f"route: {split}")
+        refused = routes.verdict(present)[1]
+        if refused and _begins_update(view):
+            raise BadInput(
+                f"route: a release of HTTPRoute {name} could not be seen to work, as"
+                f" {refused}; correct that first."
+            )
+
+
+def _begins_update(view: View) -> bool:
+    """Whether a release begins while another revision serves users."""
+    if view.active is None or view.in_flight_hash is not None:
+        return False
+    return not view.is_active or view.record.phase != HEALTHY
+
+
 def absent_namespace(name: str) -> BadInput:
     """What a person is told whose namespace does not exist."""
     return BadInput(
@@ -275,7 +400,7 @@ def refusal_of_manager(
 ) -> str:
     """Why a Service is refused that a tool would direct back; empty if none would."""
     name = service["metadata"]["name"]
-    for manager in _selector_appliers(service):
+    for manager in _appliers(service, "f:selector"):
         if manager in _ONE_OFF_MANAGERS or manager in accepted:
             continue
         return (
@@ -322,12 +447,12 @@ def _selector_of(labels: t.Mapping[str, str]) -> str:
     return ",".join(f"{k}={v}" for k, v in sorted(labels.items()))
 
 
-def _selector_appliers(service: Object) -> list[str]:
-    """The field managers that own the selector by server-side apply."""
+def _appliers(item: Object, field: str) -> list[str]:
+    """The field managers that own a field of the spec by server-side apply."""
     found = []
-    for entry in service["metadata"].get("managedFields") or []:
+    for entry in item["metadata"].get("managedFields") or []:
         owned = (entry.get("fieldsV1") or {}).get("f:spec") or {}
-        if entry.get("operation") == "Apply" and "f:selector" in owned:
+        if entry.get("operation") == "Apply" and field in owned:
             found.append(str(entry.get("manager")))
     return found
 

@@ -18,8 +18,10 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from . import _drain
 from ._analysis.state import AnalysisState, from_plain, to_plain
 from ._clock import format_instant, parse_instant
+from ._drain import Drain
 from ._stages import DEGRADED, PAUSED, PHASE_PAUSED, PHASES, STABLE, STAGES
 
 MAX_BYTES = 256 * 1024
@@ -27,7 +29,7 @@ MAX_BYTES = 256 * 1024
 FORMAT = "1"
 _MAX_TIMELINE = 200
 _MAX_HISTORY = 50
-_INSTANTS = ("promote_at", "scale_at", "progress_at", "started_at")
+_INSTANTS = ("promote_at", "scale_at", "progress_at", "started_at", "narrow_at")
 # ``promote_full`` also skips what is left of analysis and pauses.
 VERBS = ("promote", "promote_full", "abort")
 _FLAT = ("phase", "stage", "message", "active", "stable", "preview")
@@ -67,8 +69,12 @@ class Record:
     # No newly available pod by this instant is a failure.
     progress_at: datetime | None = None
     progress_available: int = 0
+    # Both revisions serve until this instant.
+    narrow_at: datetime | None = None
     # When each old revision is scaled down.
     retire_at: t.Mapping[str, datetime] = field(default_factory=dict)
+    # The end of the old revision whose delay is over, where it does not just go.
+    drain: Drain | None = None
     # The next act, written before it: each selector before and after.
     intent: t.Mapping[str, t.Any] = field(default_factory=dict)
     # What was seen of the last cutover.
@@ -86,7 +92,17 @@ class Record:
             return self.promote_at
         if self.scale_at is not None:
             return self.scale_at
-        return min(self.retire_at.values(), default=None)
+        if self.narrow_at is not None:
+            return self.narrow_at
+        return min(self._ends().values(), default=None)
+
+    def _ends(self) -> dict[str, datetime]:
+        """When each old revision goes on to its end."""
+        ends = dict(self.retire_at)
+        if self.drain is not None and self.drain.revision in ends:
+            due = ends[self.drain.revision]
+            ends[self.drain.revision] = self.drain.next_at or due
+        return ends
 
     def significant(self) -> tuple[object, ...]:
         """What others act upon: written before this run waits or acts.
@@ -127,6 +143,7 @@ class Record:
             fast=False,
             scale_at=None,
             progress_at=None,
+            narrow_at=None,
             intent={},
             request=None,
         )
@@ -171,6 +188,8 @@ class Record:
                 value = {k: format_instant(v) for k, v in value.items()}
             if f.name == "analysis":
                 value = {k: to_plain(v) for k, v in value.items()}
+            if f.name == "drain":
+                value = _drain.to_plain(value)
             details[f.name] = value
         return json.dumps(details, sort_keys=True, separators=(",", ":"))
 
@@ -200,6 +219,7 @@ class Record:
             for k, v in _as_mapping(details.get("retire_at")).items()
             if (instant := parse_instant(v))
         }
+        values["drain"] = _drain.from_plain(details.get("drain"))
         values["intent"] = _as_mapping(details.get("intent"))
         values["cutover"] = _as_mapping(details.get("cutover"))
         values["analysis"] = {

@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 
 from . import _names as names
 from ._analysis.state import SUCCESSFUL
-from ._decide import Want
-from ._model import Autoscaler, Endpoints, Observed, Revision, ServiceSeen
+from ._decide_cutover import yet_to_widen
+from ._drain import Told
+from ._model import ROUTE, Autoscaler, Endpoints, Observed, Revision, ServiceSeen
 from ._steps import (
     CloseProof,
     CreateRevision,
@@ -36,9 +37,12 @@ from ._steps import (
     Revive,
     Scale,
     Step,
+    Tell,
     UpdateParameters,
     Wait,
+    Widen,
 )
+from ._view import Want
 
 
 def assume(
@@ -51,7 +55,21 @@ def assume(
         return _after_wait(step, seen, now)
     if isinstance(step, (Measure, EndMeasurement)):
         return _after_analysis(step.kind, seen, now), now
+    if isinstance(step, Tell):
+        return _after_telling(step, seen, now), now
     return after_write(step, seen, want), now
+
+
+def _after_telling(step: Tell, seen: Observed, now: datetime) -> Observed:
+    """All goes well: each pod hears it."""
+    drain, revision = seen.record.drain, seen.revision(step.hash)
+    if drain is None or revision is None:
+        return seen
+    pods = tuple(f"{step.hash}-{i}" for i in range(revision.available))
+    told = drain.heard(Told(pods), now, timedelta(seconds=step.timeout_seconds))
+    return dataclasses.replace(
+        seen, record=dataclasses.replace(seen.record, drain=told)
+    )
 
 
 def after_write(step: Step, seen: Observed, want: Want) -> Observed:
@@ -88,7 +106,9 @@ def after_write(step: Step, seen: Observed, want: Want) -> Observed:
         if isinstance(step, KeepBudget):
             budgets[step.hash] = step.spec
         return dataclasses.replace(seen, budgets=budgets)
-    return dataclasses.replace(seen, services=_services_after(step, seen))
+    services = _services_after(step, seen)
+    window = isinstance(step, Widen) or (seen.window and any(s.wide for s in services))
+    return dataclasses.replace(seen, services=services, window=window)
 
 
 def _retargeted(step: Retarget, seen: Observed) -> Observed:
@@ -141,41 +161,119 @@ def _shrunk(revision: Revision) -> Revision:
 
 
 def _services_after(step: Step, seen: Observed) -> tuple[ServiceSeen, ...]:
+    services = routes_follow(_directed(step, seen))
+    if isinstance(step, (Cutover, Point)):
+        return routes_follow(_weighed(step, services))
+    return services
+
+
+def _weighed(
+    step: Cutover | Point, services: tuple[ServiceSeen, ...]
+) -> tuple[ServiceSeen, ...]:
+    """A route's weight on the backend that shows the revision it was directed to."""
+    routes = {
+        s.name
+        for s in services
+        if s.kind == ROUTE and (isinstance(step, Cutover) or s.name in step.services)
+    }
+    chosen = {
+        s.of: s.name
+        for s in services
+        if s.of in routes and s.kept and s.target == step.hash
+    }
+
+    def weighed(seen: ServiceSeen) -> ServiceSeen:
+        if seen.kept and seen.of in chosen:
+            weight = 100 if chosen[seen.of] == seen.name else 0
+            return dataclasses.replace(seen, weight=weight)
+        if seen.kind == ROUTE and seen.name in chosen:
+            return dataclasses.replace(seen, lagging="it was just updated", refused="")
+        return seen
+
+    return tuple(weighed(s) for s in services)
+
+
+def routes_follow(services: tuple[ServiceSeen, ...]) -> tuple[ServiceSeen, ...]:
+    """Each route directs where the one of its backends does that has the weight."""
+
+    def followed(route: ServiceSeen) -> ServiceSeen:
+        backends = [s for s in services if s.of == route.name and s.exists]
+        held = [s for s in backends if s.weight]
+        target = held[0].target if len(held) == 1 else None
+        return dataclasses.replace(route, exists=bool(backends), target=target)
+
+    return tuple(followed(s) if s.kind == ROUTE else s for s in services)
+
+
+def _with_proofs(
+    services: tuple[ServiceSeen, ...], revision_hash: str
+) -> tuple[ServiceSeen, ...]:
+    """A proof Service for each active one; of a route, the backend without users."""
+    others = tuple(s for s in services if s.role != names.ROLE_PROOF or s.kept)
+    shown = {s.of for s in others if s.kept and s.target == revision_hash}
+    idle = {s.name for s in others if s.kept and not s.weight and s.of not in shown}
+    proofs = tuple(
+        ServiceSeen(
+            names.proof_service_name(s.name),
+            names.ROLE_PROOF,
+            target=revision_hash,
+            original=s.original,
+            of=s.name,
+        )
+        for s in services
+        if s.role == names.ROLE_ACTIVE and s.exists and s.kind != ROUTE
+    )
+    return (
+        *(
+            dataclasses.replace(s, target=revision_hash)
+            if s.kept and s.name in idle
+            else s
+            for s in others
+        ),
+        *proofs,
+    )
+
+
+def _directed(step: Step, seen: Observed) -> tuple[ServiceSeen, ...]:
     services = seen.services
     if isinstance(step, CloseProof):
-        return tuple(s for s in services if s.role != names.ROLE_PROOF)
+        return tuple(s for s in services if s.role != names.ROLE_PROOF or s.kept)
     if isinstance(step, OpenProof):
-        others = tuple(s for s in services if s.role != names.ROLE_PROOF)
-        proofs = tuple(
-            ServiceSeen(
-                names.proof_service_name(s.name),
-                names.ROLE_PROOF,
-                target=step.hash,
-                original=s.original,
-            )
-            for s in services
-            if s.role == names.ROLE_ACTIVE and s.exists
-        )
-        return (*others, *proofs)
-    if isinstance(step, Cutover):
-        moved = {s.name for s in services if s.role == names.ROLE_ACTIVE and s.exists}
-    elif isinstance(step, Point):
-        moved = set(step.services)
-    elif isinstance(step, CreateServices):
-        moved = set(step.names)
-    else:
+        return _with_proofs(services, step.hash)
+    if isinstance(step, Widen):
+        active = [s for s in services if s.role == names.ROLE_ACTIVE]
+        left = yet_to_widen(active, step.hash)
+        return tuple(_widened(s) if s in left else s for s in services)
+    if not isinstance(step, (Cutover, Point, CreateServices)):
         return services
     return tuple(
         dataclasses.replace(
             s,
             exists=True,
             target=step.hash,
+            wide=False,
             selector={**s.original, names.LABEL_HASH: step.hash},
         )
-        if s.name in moved
+        if _is_moved(step, s)
         else s
         for s in services
     )
+
+
+def _is_moved(step: Cutover | Point | CreateServices, service: ServiceSeen) -> bool:
+    """Whether a step writes the selector: a route follows its backends."""
+    if service.kind == ROUTE:
+        return False
+    if isinstance(step, Cutover):
+        return service.role == names.ROLE_ACTIVE and service.exists
+    if isinstance(step, Point):
+        return service.name in step.services and not service.kept
+    return service.name in step.names
+
+
+def _widened(service: ServiceSeen) -> ServiceSeen:
+    selector = {k: v for k, v in service.original.items() if k != names.LABEL_HASH}
+    return dataclasses.replace(service, target=None, wide=True, selector=selector)
 
 
 def _after_analysis(kind: str, seen: Observed, now: datetime) -> Observed:
@@ -198,9 +296,10 @@ def _after_wait(step: Wait, seen: Observed, now: datetime) -> tuple[Observed, da
 
 
 def everything_ready(seen: Observed) -> Observed:
-    """All pods available, and the slices follow the selectors."""
+    """All pods available, the slices follow the selectors, and gateways the routes."""
     revisions = tuple(
-        dataclasses.replace(r, available=r.replicas) for r in seen.revisions
+        dataclasses.replace(r, available=r.replicas, pods=r.replicas)
+        for r in seen.revisions
     )
     ready = {
         r.hash: frozenset(f"{r.hash}-{i}" for i in range(r.available))
@@ -213,9 +312,12 @@ def everything_ready(seen: Observed) -> Observed:
             endpoints=Endpoints(
                 ready.get(s.target, frozenset()) if s.target else everything
             ),
+            lagging="",
+            refused="",
         )
         if s.exists
         else s
         for s in seen.services
     )
-    return dataclasses.replace(seen, revisions=revisions, services=services)
+    pods = {pod: name for name, ones in ready.items() for pod in ones}
+    return dataclasses.replace(seen, revisions=revisions, services=services, pods=pods)

@@ -23,13 +23,12 @@ from ._analysis.state import (
 )
 from ._clock import format_instant, parse_instant
 from ._cluster import pod_trouble
-from ._decide import is_quick_way_back
-from ._model import Observed, Revision
+from ._model import Observed, Revision, ServiceSeen
+from ._objects import Object
 from ._parameters import Parameters
 from ._record import Record
 from ._stages import RETIRED, STABLE, VERIFIED
-
-Object = dict[str, t.Any]
+from ._view import is_quick_way_back
 
 _MAX_LISTED = 50
 
@@ -59,12 +58,29 @@ def rollout_result(
         "next_task": next_task,
         "cutover": dict(record.cutover),
         "analysis": {kind: to_plain(a) for kind, a in record.analysis.items()},
+        "drain": _drain(record, seen),
         "rollback_to": [_way_back(r, seen, now) for r in ways_back(seen)],
         "revisions": [
             _listed(r, seen, now)
             for r in sorted(seen.revisions, key=lambda r: -r.number)[:_MAX_LISTED]
         ],
         "steps": list(steps)[-_MAX_LISTED:],
+    }
+
+
+def _drain(record: Record, seen: Observed) -> dict[str, t.Any] | None:
+    """The end of an old revision, while it goes on."""
+    drain = record.drain
+    if drain is None or drain.left:
+        return None
+    return {
+        **(_brief(seen, drain.revision) or {}),
+        "until": format_instant(drain.until),
+        "ended": drain.ended_at is not None,
+        "told": sorted(drain.told),
+        "untold": dict(drain.untold),
+        "values": dict(drain.values),
+        "why": drain.why,
     }
 
 
@@ -138,6 +154,11 @@ def tags(revision: Revision, seen: Observed, now: datetime) -> list[str]:
     if at is not None and revision.replicas > 0:
         left = (at - now).total_seconds()
         found.append(f"delay:{left:.0f}s" if left > 0 else "delay:passed")
+    drain = seen.record.drain
+    if drain is not None and drain.revision == revision.hash and not drain.left:
+        left = (drain.until - now).total_seconds()
+        drains = drain.ended_at is None and left > 0
+        found.append(f"drains:{left:.0f}s" if drains else "drains:ended")
     return found
 
 
@@ -196,13 +217,29 @@ def _analysis_line(kind: str, state: AnalysisState) -> str:
     return f"{kind} analysis {state.phase}{listed}"
 
 
-def _service_line(service: t.Any, seen: Observed) -> list[str]:
+def _service_line(service: ServiceSeen, seen: Observed) -> list[str]:
+    """A Service, or a route with its two Services below it."""
+    called = f"{service.kind} {service.name} ({service.role})"
     if not service.exists:
-        return [f"Service {service.name} ({service.role}): does not exist"]
+        return [f"{called}: does not exist"]
+    said = service.refused or service.lagging
+    head = f"{called} {_where(service, seen)}" + (f"; {said}" if said else "")
+    backends = [s for s in seen.services if s.kept and s.of == service.name]
+    below = [_indented([_backend_line(s, seen)], s is backends[-1]) for s in backends]
+    return [head, *(line for lines in below for line in lines)]
+
+
+def _backend_line(service: ServiceSeen, seen: Observed) -> str:
+    called = f"weight {service.weight}  Service {service.name}"
+    if not service.exists:
+        return f"{called}: does not exist"
+    return f"{called} {_where(service, seen)}"
+
+
+def _where(service: ServiceSeen, seen: Observed) -> str:
     revision = seen.revision(service.target)
     where = f"revision {revision.number}" if revision else "no revision of this rollout"
-    ready = len(service.endpoints.ready)
-    return [f"Service {service.name} ({service.role}) -> {where}, {ready} ready"]
+    return f"-> {where}, {len(service.endpoints.ready)} ready"
 
 
 def _revision_lines(

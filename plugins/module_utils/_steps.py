@@ -103,6 +103,18 @@ class Point:
     services: tuple[str, ...]
     hash: str
     why: str
+    # The release has failed, and the task ends with this sentence.
+    failure: str = ""
+    # The revision whose pods explain it.
+    evidence: str | None = None
+
+
+@dataclass(frozen=True)
+class Widen:
+    """Let every active Service select all revisions, of which two have pods."""
+
+    hash: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,8 @@ class Cutover:
     """Direct every active Service to a revision that passed the proof."""
 
     hash: str
+    # How it moves, and why so.
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +171,19 @@ class EndMeasurement:
 
     kind: str
     metric: Metric
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Tell the pods of an old revision to close what they hold. Told twice, they must
+    do no other than told once.
+    """
+
+    hash: str
+    # How, as :class:`Parameters` has it.
+    http: str
+    exec: str
+    timeout_seconds: int
 
 
 @dataclass(frozen=True)
@@ -211,10 +238,11 @@ Act: t.TypeAlias = """
     | OpenProof
     | CloseProof
     | Point
+    | Widen
     | Cutover
     | Delete
     | Retarget
     | KeepBudget
     | RemoveBudget
 """
-Step: t.TypeAlias = "Act | Measure | EndMeasurement | Note | Wait | Done | Fail"
+Step: t.TypeAlias = "Act | Measure | EndMeasurement | Tell | Note | Wait | Done | Fail"

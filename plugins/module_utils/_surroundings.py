@@ -19,9 +19,9 @@ from ._api import forbidden
 from ._cluster import Cluster
 from ._errors import ApiError, BadInput
 from ._manifests import Deployment, parse
+from ._objects import Object
 from ._parameters import canonical
 
-Object = dict[str, t.Any]
 Labels = t.Mapping[str, str]
 
 RIGHTS_TO_RETARGET = {"horizontalpodautoscalers.autoscaling": ("patch",)}
@@ -42,6 +42,8 @@ _RECONCILERS = (
 )
 # A person's one-off server-side apply: nobody will put it back.
 _ONE_OFF_MANAGERS = ("kubectl", names.FIELD_MANAGER)
+# What a pod needs at its end: for a proxy on each node to hear of it, with a margin.
+_SYNC_SECONDS = 5
 _KEDA_LABEL = "scaledobject.keda.sh/name"
 
 
@@ -180,9 +182,26 @@ class Surroundings:
         old, new = self._labels_of_active(), self._labels_of_new()
         if not old:
             return
+        self._warn_of_sudden_end()
         if not self._pdb:
             self._warn_of_shared_budgets(old, new)
         self._warn_of_policies(old, new)
+
+    def _warn_of_sudden_end(self) -> None:
+        """Nodes hear of an end a moment after the pod does."""
+        deployment = self._active_deployment()
+        pod_spec = deployment["spec"]["template"]["spec"] if deployment else {}
+        grace = pod_spec.get("terminationGracePeriodSeconds", 30)
+        if deployment is None or grace >= _SYNC_SECONDS or has_pre_stop(pod_spec):
+            return
+        self.warnings.append(
+            f"The pods of the active revision (Deployment"
+            f" {deployment['metadata']['name']}) have no preStop hook and are killed"
+            f" {grace} s after they are told to end, which takes nodes and load"
+            " balancers 1-2 s to follow: what is then on its way to them, or still held"
+            " by them, is cut off. Give their containers a preStop sleep, and a"
+            f" terminationGracePeriodSeconds of at least {_SYNC_SECONDS}."
+        )
 
     # -- autoscalers ---------------------------------------------------------------
 
@@ -232,7 +251,7 @@ class Surroundings:
 
     def _warn_of_shared_budgets(self, old: Labels, new: Labels) -> None:
         if not self._is_read(
-            lambda: self._cluster.budgets.load(self._cluster.api),
+            self._cluster.load_budgets_once,
             "Whether a PodDisruptionBudget counts both revisions as one",
         ):
             return
@@ -290,17 +309,26 @@ class Surroundings:
             names.LABEL_HASH: self._deployment.hash,
         }
 
-    def _labels_of_active(self) -> dict[str, str]:
-        """Of the pods that serve users now; empty if there are none."""
-        deployment = self._adopted
+    def _active_deployment(self) -> Object | None:
         seen = self._cluster.observe()
         active = seen.revision(seen.active_hash)
-        if active is not None:
-            deployment = self._cluster.deployments.items.get(active.deployment)
+        if active is None:
+            return self._adopted
+        return self._cluster.deployments.items.get(active.deployment)
+
+    def _labels_of_active(self) -> dict[str, str]:
+        """Of the pods that serve users now; empty if there are none."""
+        deployment = self._active_deployment()
         if deployment is None:
             return {}
         found: dict[str, str] = deployment["spec"]["template"]["metadata"]["labels"]
         return found
+
+
+def has_pre_stop(pod_spec: Object) -> bool:
+    """Whether any container of a pod does something before it is told to end."""
+    containers = pod_spec.get("containers") or []
+    return any((c.get("lifecycle") or {}).get("preStop") for c in containers)
 
 
 def _leaves_out(selector: Object, old: Labels, new: Labels) -> bool:

@@ -19,16 +19,8 @@ from ._adopt import Adoption, blames_definition
 from ._api import Api
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
-from ._cluster import Cluster
-from ._decide import (
-    View,
-    Want,
-    close_what_others_opened,
-    full_size,
-    is_quick_way_back,
-    next_task,
-    previous_stable,
-)
+from ._cluster import MOST_IN_ONE_SLICE, Cluster
+from ._decide import close_what_others_opened, next_task
 from ._driver import Guard, Holder
 from ._eject import Ejection
 from ._engine import HEARTBEAT_SECONDS, Engine
@@ -43,9 +35,15 @@ from ._manifests import (
     parse_services,
 )
 from ._model import Observed, Revision, describe
-from ._parameters import Parameters, parse_size, validate
-from ._preflight import Preflight, absent_namespace, refusal_of_manager
+from ._parameters import AUTO, OVERLAP, Parameters, parse_size, validate
+from ._preflight import (
+    Preflight,
+    RouteCheck,
+    absent_namespace,
+    refusal_of_manager,
+)
 from ._record import Request
+from ._route import RIGHTS as ROUTE_RIGHTS
 from ._secrets import Secrets, parse_given
 from ._stages import (
     ANALYSED,
@@ -62,13 +60,16 @@ from ._stages import (
 from ._status import rollout_result, tree, ways_back
 from ._steps import Done
 from ._surroundings import Surroundings, parse_budget
+from ._view import View, Want, full_size, is_quick_way_back, previous_stable
 
 Params = t.Mapping[str, t.Any]
 Result = dict[str, t.Any]
 
 _GOES_ON = ("analysis", "pause", "promote", "scale_down")
 _HEED_SECONDS = 60.0
-_ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis")
+_ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis", "drain")
+# What is no plain value, and is parsed by itself.
+_PARSED = ("pdb", "probe", "drain_http", "drain_exec", *_ANALYSES)
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Task:
 
     def close(self) -> None:
         """End what runs in the background; let the lock go if no task goes on."""
+        self.engine.close()
         self.cluster.close()
 
     # -- the way a task ends -------------------------------------------------------
@@ -171,7 +173,10 @@ class Task:
 
     def _prepare_to_measure(self, view: View) -> None:
         """Refuse to go on without a secret that the release was started with."""
-        if not (view.parameters.has_analysis or view.record.analysis):
+        drains = any(
+            view.parameters_to_end(r).drain for r in view.seen.revisions if r.replicas
+        )
+        if not (drains or view.parameters.has_analysis or view.record.analysis):
             return
         # Only a release with an analysis pays for importing it.
         from ._analyst import Analyst
@@ -378,11 +383,11 @@ def parse_release(params: Params) -> Release:
         params.get("preview_service"), "preview_service", namespace
     )
     spec = deployment.body["spec"]
-    known = {f.name for f in dataclasses.fields(Parameters)} - {"pdb"}
+    known = {f.name for f in dataclasses.fields(Parameters)} - set(_PARSED)
     given = {k: v for k, v in params.items() if k in known and v is not None}
-    given["scale_up_steps"] = tuple(
-        parse_size(step, "scale_up_steps") for step in params["scale_up_steps"]
-    )
+    for option in ("scale_up_steps", "scale_down_steps"):
+        given[option] = tuple(parse_size(step, option) for step in params[option])
+    given.update(_parse_telling(params))
     for option, key in (
         ("min_ready_seconds", "minReadySeconds"),
         ("progress_deadline_seconds", "progressDeadlineSeconds"),
@@ -394,10 +399,41 @@ def parse_release(params: Params) -> Release:
         active_services=tuple(s.name for s in active),
         preview_services=tuple(s.name for s in preview),
         pdb=parse_budget(params.get("pdb"), "pdb"),
+        probe=_parse_probe(params.get("probe")),
         **given,
     )
     validate(parameters)
     return Release(deployment, active, preview, parameters)
+
+
+def _parse_probe(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    # Only a release that probes pays for importing it.
+    from ._prober import parse_probe
+
+    return parse_probe(value, "probe")
+
+
+def _parse_telling(params: Params) -> dict[str, str]:
+    """How pods are told to close what they hold."""
+    if not (params.get("drain_http") or params.get("drain_exec")):
+        return {}
+    # Only a release that asks for it pays for importing it.
+    from ._asked_drain import drain_exec, drain_http
+
+    return {
+        "drain_http": drain_http(params.get("drain_http"), "drain_http"),
+        "drain_exec": drain_exec(params.get("drain_exec"), "drain_exec"),
+    }
+
+
+def _rights_to_tell(parameters: Parameters) -> list[t.Mapping[str, tuple[str, ...]]]:
+    if not parameters.tells:
+        return []
+    from ._asked_drain import rights_to_tell
+
+    return [rights_to_tell(parameters)]
 
 
 def _with_analyses(task: Task, release: Release) -> Release:
@@ -430,6 +466,18 @@ def _with_analyses(task: Task, release: Release) -> Release:
 
 def _analyses_of(parameters: Parameters) -> dict[str, str]:
     return {o: getattr(parameters, o) for o in _ANALYSES if getattr(parameters, o)}
+
+
+def _rights_to_overlap(
+    seen: Observed, parameters: Parameters
+) -> list[t.Mapping[str, tuple[str, ...]]]:
+    """What is watched while two revisions serve, where this release may come to it."""
+    served = seen.with_role(names.ROLE_ACTIVE)
+    size = full_size(parameters, seen.revision(seen.active_hash))
+    chosen = any(s.mixes for s in served) or size > MOST_IN_ONE_SLICE
+    if parameters.cutover == OVERLAP or (parameters.cutover == AUTO and chosen):
+        return [{"pods": ("watch",)}]
+    return []
 
 
 def _rights_to_analyse(
@@ -527,13 +575,22 @@ def _rollout(task: Task) -> Result:
     p = release.parameters
     task.engine.deployment = release.deployment
     task.cluster.load(
-        release.services, p.active_services, p.preview_services, budgets=bool(p.pdb)
+        release.services,
+        p.active_services,
+        p.preview_services,
+        budgets=bool(p.pdb),
+        route=p.route,
     )
     want = Want(
         goal=PREVIEWED, hash=release.deployment.hash, deploy=p, inline=task.inline
     )
     task.want = want
+    route = RouteCheck(
+        task.cluster, p, tuple(task.params.get("accept_field_manager") or ())
+    )
+    route.check_shape(View(want, task.engine.observe(), task.clock.now()))
     _close_first(task, want, release)
+    route.check_state(View(want, task.engine.observe(), task.clock.now()))
     adoption = _preflight(task, release)
     if adoption is not None:
         if task.runtime.check_mode:
@@ -621,6 +678,13 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         task.cluster, release.deployment, release.parameters, task.report
     )
     found = adoption.find()
+    if found and release.parameters.route:
+        raise BadInput(
+            f"route: Deployment {release.deployment.name} runs already, and is not"
+            " adopted behind a route; release it once without route, with the Service"
+            " that has all of the weight as active_service and the other one among"
+            " other_services, then with route."
+        )
     checks = Preflight(
         task.cluster,
         release.deployment,
@@ -640,6 +704,8 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
     )
     around.check()
     more = around.rights()
+    if release.parameters.route:
+        more.append(ROUTE_RIGHTS)
     seen = task.engine.observe()
     target = seen.revision(release.deployment.hash)
     if target is None and not (found and adoption.hash == release.deployment.hash):
@@ -648,6 +714,8 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
         more += _rights_to_analyse(task, release.parameters)
+        more += _rights_to_tell(release.parameters)
+        more += _rights_to_overlap(seen, release.parameters)
         checks.check_rights(found, more)
         _refuse_missing_secrets(task, release.parameters)
         around.check_new_revision()

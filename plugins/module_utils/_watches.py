@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 
 from ._api import Api, Stream
 from ._errors import BluegreenError
-
-Object = dict[str, t.Any]
+from ._objects import Object
 
 
 @dataclass
@@ -28,6 +27,8 @@ class Collection:
     query: dict[str, str] = field(default_factory=dict)
     items: dict[str, Object] = field(default_factory=dict)
     version: str = ""
+    # Called after each object that has changed.
+    on_change: t.Callable[[], None] | None = None
 
     def load(self, api: Api) -> None:
         """Read the list from the API server."""
@@ -37,6 +38,7 @@ class Collection:
         """Replace everything by a list."""
         self.version = listed["metadata"]["resourceVersion"]
         self.items = {item["metadata"]["name"]: item for item in listed["items"]}
+        self._changed()
 
     def take(self, item: Object) -> None:
         """Keep an object unless a newer version of it is known."""
@@ -44,6 +46,7 @@ class Collection:
         known = self.items.get(name)
         if known is None or _version(item) >= _version(known):
             self.items[name] = item
+            self._changed()
 
     def drop(self, item: Object) -> None:
         """Forget a deleted object, unless it was created again."""
@@ -51,6 +54,11 @@ class Collection:
         known = self.items.get(name)
         if known is not None and known["metadata"]["uid"] == item["metadata"]["uid"]:
             del self.items[name]
+            self._changed()
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
 
 def _version(item: Object) -> int:

@@ -121,22 +121,63 @@ rollout:
       sample: none
     cutover:
       description:
-        - What was seen of the last cutover, in milliseconds from its first write and in
-          ready endpoints.
+        - What was seen of the last cutover. Instants are in milliseconds from its first
+          write.
+        - C(cutover) and C(why) say how the Services moved, C(written_ms) when the last
+          one was written, C(proven_ms) when all of their endpoints were the new
+          revision's, C(least_ready) the fewest ready endpoints of any of them, and
+          C(mixed_ms) for how long two revisions were among them.
+        - C(services) has the same for each Service, with C(versions), every change of
+          its endpoints.
+        - C(probe), where requests were sent, has C(requests), C(errors),
+          C(first_error), C(longest_gap_ms) and C(versions) of those on C(new) and on
+          C(reused) connections.
+        - With a route, C(taken_in_ms) tells when its parents had accepted the weights.
       type: dict
       returned: always
-      sample: {written_ms: 6, proven_ms: 31, least_ready: 3, mixed: false}
+      sample:
+        cutover: atomic
+        why: the endpoints of each Service change in one write
+        written_ms: 6
+        proven_ms: 31
+        mixed_ms: 0
+        least_ready: 3
+        services:
+          web:
+            written_ms: 6
+            proven_ms: 31
+            mixed_ms: 0
+            least_ready: 3
+            versions:
+              - {ms: 0, ready: 3, new: 0}
+              - {ms: 31, ready: 3, new: 3}
     analysis:
       description:
         - The analyses of the release in flight, or of the last one, by V(pre-promotion)
-          and V(post-promotion), with their phase, and for each metric its counts and
-          last measurements.
+          and V(post-promotion), and that of the old revision by V(drain), with their
+          phase, and for each metric its counts and last measurements.
       type: dict
       returned: always
       sample:
         pre-promotion:
           phase: Running
           metrics: {success-rate: {phase: Running, successful: 3}}
+    drain:
+      description:
+        - The old revision that ends at the moment, with the instant C(until) which it
+          drains at most, the pods that were C(told) and those C(untold) with the
+          reason, and the last C(values) of its analysis. None if none does.
+      type: dict
+      returned: always
+      sample:
+        revision: 1
+        hash: 0d41c7a2be
+        until: "2026-11-23T03:01:30.000Z"
+        ended: false
+        told: [web-0d41c7a2be-6f7d9-x2x4q]
+        untold: {}
+        values: {in-flight: "4"}
+        why: its scale-down delay is over
     rollback_to:
       description: The revisions that a rollback can go to, and how fast it would be.
       type: list

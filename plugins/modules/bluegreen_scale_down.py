@@ -13,11 +13,13 @@ version_added: 1.0.0
 author:
   - The cutover.bluegreen contributors (@cutover-bluegreen)
 description:
-  - Waits for the scale-down delay of each old revision and scales it down.
+  - Waits for the scale-down delay of each old revision and scales it down, after it has
+    drained if its release asked for that.
   - Refuses to scale down what an active Service selects, and looks again afterwards.
   - Scaled-down revisions beyond the history limit are deleted, oldest first.
 extends_documentation_fragment:
   - cutover.bluegreen._rollout
+  - cutover.bluegreen._secrets
   - cutover.bluegreen._expected
   - cutover.bluegreen._wait
   - cutover.bluegreen._auth

@@ -26,10 +26,15 @@ import typing as t
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / ".build" / "collections"), str(ROOT / "tests" / "checks")]
+sys.path[:0] = [
+    str(ROOT / ".build" / "collections"),
+    *(str(ROOT / "tests" / folder) for folder in ("checks", "cluster")),
+]
 
+import cutover  # noqa: E402
 import environments  # noqa: E402
 from measure import Cost, Request, Wire, Witness, run  # noqa: E402
+from toolbox import unavailable  # noqa: E402
 
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (  # noqa: E402
     Kube,
@@ -46,6 +51,7 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.http_server import
 )
 
 CLUSTER = ROOT / "tests" / "cluster" / "cluster.py"
+NODE = CLUSTER.with_name("node.py")
 HANDWRITTEN = pathlib.Path(__file__).with_name("handwritten.yml")
 REPLICAS = 3
 FORKS = 10
@@ -446,6 +452,22 @@ def report_analysed_fleet(hosts: int, plain: list[Cost], analysed: list[Cost]) -
     )
 
 
+def report_cutovers(ours: list[cutover.Latency], bare: list[cutover.Latency]) -> None:
+    def compared(what: str, of: t.Callable[[cutover.Latency], float]) -> list[Row]:
+        mine, patched = median(map(of, ours)), median(map(of, bare))
+        return [
+            Row(f"{what}, ours", mine, "ms"),
+            Row(f"{what}, a patch of the selector", patched, "ms"),
+            Row(f"{what}, ours ÷ patch", mine / patched, "x"),
+        ]
+
+    show(
+        f"A cutover on a real node, {cutover.RATE} requests a second",
+        *compared("write to endpoints", lambda one: one.to_endpoints),
+        *compared("write to the last answer of V1", lambda one: one.to_last_old_answer),
+    )
+
+
 def show(title: str, *rows: Row) -> None:
     print(f"\n{title}")
     for row in rows:
@@ -479,21 +501,53 @@ def main(quick: bool, profile: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
             with HttpServer() as server:
-                bench = Bench(cluster_up(), pathlib.Path(folder))
+                bench = Bench(cluster_up(CLUSTER, "--embedded"), pathlib.Path(folder))
                 measure(bench, Meter(server), quick, profile)
         finally:
-            subprocess.run(
-                [sys.executable, CLUSTER, "down", "--name=bench"], check=True
-            )
+            cluster_down(CLUSTER)
+        measure_on_a_node(pathlib.Path(folder), 1 if quick else 5)
 
 
-def cluster_up() -> pathlib.Path:
+def cluster_up(script: pathlib.Path, *options: str) -> pathlib.Path:
     """Bring up a cluster of its own: its audit log tells what was sent."""
-    up = ["up", "--embedded", "--name=bench", f"--end-with={os.getpid()}"]
+    up = ["up", "--name=bench", f"--end-with={os.getpid()}", *options]
     printed = subprocess.run(
-        [sys.executable, CLUSTER, *up], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, script, *up], check=True, stdout=subprocess.PIPE, text=True
     )
     return pathlib.Path(printed.stdout.splitlines()[-1])
+
+
+def cluster_down(script: pathlib.Path) -> None:
+    subprocess.run([sys.executable, script, "down", "--name=bench"], check=True)
+
+
+def measure_on_a_node(folder: pathlib.Path, times: int) -> None:
+    """The cutover itself; a machine that cannot run a node is told why not."""
+    why = unavailable()
+    if why:
+        say(f"the cutover under requests is not measured: {why}")
+        return
+    try:
+        bench = Bench(cluster_up(NODE), folder)
+        namespace = bench.namespace()
+
+        def deploy(manifest: t.Any, service: t.Any) -> None:
+            given = {
+                "name": manifest["metadata"]["name"],
+                "namespace": namespace,
+                "definition": manifest,
+                "active_service": service,
+                "cutover": "atomic",
+            }
+            variables = {f"bluegreen_{key}": value for key, value in given.items()}
+            # V1's pods must be there as long as the node still sends requests to it.
+            variables["bluegreen_scale_down_delay_seconds"] = 5
+            bench.play("cutover.bluegreen.deploy", "-e", f"@{bench.file(variables)}")
+
+        say(f"the cutover under requests: {times} of ours, {times} by a patch")
+        report_cutovers(*cutover.measure(bench.kube, namespace, deploy, times))
+    finally:
+        cluster_down(NODE)
 
 
 def measure(bench: Bench, meter: Meter, quick: bool, profile: bool) -> None:

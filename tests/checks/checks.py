@@ -42,7 +42,7 @@ def ruff_format() -> Outcome:
 
 def mypy() -> Outcome:
     """Check the types, strictly, of what is shipped and of what tests stand on."""
-    return check([BIN / "mypy", PLUGINS, "tests/checks", "tests/cluster"])
+    return check([BIN / "mypy", PLUGINS, "tests/checks", "tests/cluster", "tests/node"])
 
 
 def yamllint() -> Outcome:

@@ -54,6 +54,7 @@ STEPS = (
         "embedded cluster", "integration molecule lanes faults", suites.cluster_binaries
     ),
     step("integration", "integration", suites.integration),
+    step("real node", "node", suites.real_node),
     step("molecule", "molecule", suites.molecule),
     step("lane 2.19", "lanes", lambda: suites.lane("lane-2.19")),
     step("lane 2.16", "lanes", lambda: suites.lane("lane-2.16")),

@@ -20,6 +20,7 @@ from outcome import MINUTE, Outcome, base_environment, check, counted, failed, r
 
 UNITS = "tests/unit"
 INTEGRATION = "tests/integration"
+NODE = "tests/node"
 SCENARIOS = ROOT / "extensions" / "molecule"
 WORKERS = "2"
 
@@ -31,7 +32,9 @@ def units() -> Outcome:
 
 def integration() -> Outcome:
     """Run the tests on a real Kubernetes API; they start it themselves."""
-    return pytest("integration", [INTEGRATION, "--durations=10"], limit=50 * MINUTE)
+    # More workers than cores: most of what a test does is to wait.
+    arguments = [INTEGRATION, "--durations=25", "-n", "3"]
+    return pytest("integration", arguments, limit=60 * MINUTE)
 
 
 def faults() -> Outcome:
@@ -40,6 +43,24 @@ def faults() -> Outcome:
     return pytest(
         "faults", arguments, limit=300 * MINUTE, env={"BLUEGREEN_FAULTS": "all"}
     )
+
+
+def real_node() -> Outcome:
+    """Run the tests with traffic, where a real node can run; say why where not."""
+    program = ROOT / "tests" / "cluster" / "node.py"
+    asked = subprocess.run(
+        [sys.executable, program, "unavailable"],
+        check=False,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    why = asked.stdout.strip()
+    if asked.returncode != 0:
+        return failed(f"node.py unavailable ended with {asked.returncode}")
+    if why:
+        return Outcome(skipped=1, note=why, may_be_skipped=True)
+    # A machine has one real node, and its load is measured: one worker.
+    return pytest("node", [NODE, "--durations=10", "-n", "0"], limit=40 * MINUTE)
 
 
 def cluster_binaries() -> Outcome:
@@ -60,7 +81,7 @@ def lane(name: str) -> Outcome:
     python = environments.version_of(environment)
     print(f"Python {python} in {environment.path}", flush=True)
     parts = (
-        pytest(f"{name}-units", [UNITS], name),
+        pytest(f"{name}-units", [UNITS], name, env={"HYPOTHESIS_PROFILE": "lane"}),
         pytest(f"{name}-integration", [INTEGRATION, "-m", "lane"], name),
     )
     notes = [part.note for part in parts if part.note]

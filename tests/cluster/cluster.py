@@ -10,8 +10,6 @@ import argparse
 import base64
 import contextlib
 import dataclasses
-import fcntl
-import hashlib
 import json
 import os
 import pathlib
@@ -25,11 +23,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import time
 import typing as t
 import urllib.error
 import urllib.request
+
+import binaries
+from basics import ClusterError, locked, say, user_folder
 
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGES = {
@@ -39,7 +39,15 @@ PACKAGES = {
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok",
 }
-USERS = ("admin", "system:kube-controller-manager", "system:kube-scheduler", "kwok")
+USERS = (
+    "admin",
+    "system:kube-controller-manager",
+    "system:kube-scheduler",
+    "kwok",
+    "kubelet",
+    "kube-proxy",
+)
+SERVICES = "10.96.0.0/16,fd00:10:96::/112"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 # Below Linux's ephemeral range: no outgoing connection takes the port
 # between choosing it and listening on it.
@@ -49,10 +57,6 @@ SOCKET_PATH_LIMIT = 107
 START_TIMEOUT = 60.0
 END_TIMEOUT = 2.0
 LOG_LINES = 15
-
-
-class ClusterError(Exception):
-    """What went wrong, in words for the person at the terminal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,44 +94,20 @@ class Cluster:
         return self.home / f"{component}.log"
 
 
-def say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
-
-
-def user_folder(variable: str, default: str) -> pathlib.Path:
-    base = os.environ.get(variable) or pathlib.Path.home() / default
-    return pathlib.Path(base) / "cutover-bluegreen"
-
-
-def named(name: str) -> Cluster:
+def named(name: str, group: str = "") -> Cluster:
+    """Return the cluster of that name; those of a group have a folder of their own."""
     if not NAME.fullmatch(name):
         raise ClusterError(
             f"the cluster name {name!r} must be 1 to 40 lower-case letters, digits"
             " and inner hyphens"
         )
-    home = user_folder("XDG_STATE_HOME", ".local/state") / name
+    home = user_folder("XDG_STATE_HOME", ".local/state") / group / name
     if len(str(home / "etcd-client:0")) > SOCKET_PATH_LIMIT:
         raise ClusterError(
             f"the state folder {home} is too long for a socket's path: set"
             " XDG_STATE_HOME to a shorter one"
         )
     return Cluster(name, home)
-
-
-@contextlib.contextmanager
-def locked(path: pathlib.Path) -> t.Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"waiting for another process that holds {path}")
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # down() unlinks it: then this is a lock that nobody else will see.
-            if os.fstat(file.fileno()).st_nlink:
-                yield
-                return
 
 
 def process_start_time(pid: int) -> int | None:
@@ -139,71 +119,6 @@ def process_start_time(pid: int) -> int | None:
     # The name in parentheses may itself hold spaces and parentheses.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else int(fields[19])
-
-
-# --- build
-
-
-def build() -> pathlib.Path:
-    """Build the binaries that are not in the cache yet; return their folder."""
-    cache = user_folder("XDG_CACHE_HOME", ".cache") / "cluster"
-    pins = (HERE / "go.mod").read_bytes() + (HERE / "go.sum").read_bytes()
-    target = cache / hashlib.sha256(pins).hexdigest()[:16]
-    if target.is_dir():
-        return target
-    with locked(cache / "build.lock"):
-        if not target.is_dir():
-            build_into(target)
-    return target
-
-
-def build_into(target: pathlib.Path) -> None:
-    if shutil.which("go") is None:
-        raise ClusterError(
-            "the embedded cluster is built with Go (1.26 or newer), and no `go` was"
-            " found on PATH; install it, or set KUBECONFIG to use a cluster of yours"
-        )
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="build-", dir=target.parent) as folder:
-        # rename() takes the folder away from under TemporaryDirectory, so a level below
-        binaries = pathlib.Path(folder, "bin")
-        for number, (name, package) in enumerate(PACKAGES.items(), 1):
-            what = f"building {name} ({number} of {len(PACKAGES)})"
-            build_one(package, binaries / name, what, started)
-        binaries.rename(target)
-    say(f"built the embedded cluster in {minutes(time.monotonic() - started)}")
-
-
-def build_one(
-    package: str, output: pathlib.Path, what: str, started: float, every: float = 30
-) -> None:
-    command = ["go", "build", "-ldflags=-s -w", "-o", str(output), package]
-    environment = {**os.environ, "CGO_ENABLED": "0"}
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, cwd=HERE, env=environment, stderr=errors)
-        try:
-            while True:
-                so_far = minutes(time.monotonic() - started)
-                say(
-                    f"{what}, {so_far} so far;"
-                    " the first build takes about 7 minutes on two cores"
-                )
-                try:
-                    process.wait(every)
-                    break
-                except subprocess.TimeoutExpired:
-                    continue
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
-        if process.returncode != 0:
-            errors.seek(0)
-            raise ClusterError(f"{what}: `go build` failed:\n{errors.read().strip()}")
-
-
-def minutes(seconds: float) -> str:
-    return f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"
 
 
 # --- certificates and credentials
@@ -402,12 +317,21 @@ def write_processes(cluster: Cluster, processes: t.Sequence[Process]) -> None:
     new.replace(cluster.processes_file)
 
 
-def start(cluster: Cluster, name: str, command: t.Sequence[str]) -> Process:
-    """Start a process that survives this one and its terminal; record it."""
+def start(
+    cluster: Cluster,
+    name: str,
+    command: t.Sequence[str],
+    env: t.Mapping[str, str] | None = None,
+) -> Process:
+    """Start a process that survives this one and its terminal; record it.
+
+    :param env: variables beside those of this process.
+    """
     with cluster.log(name).open("wb") as log:
         popen = subprocess.Popen(
             command,
             cwd=cluster.home,
+            env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -458,7 +382,9 @@ def free_port() -> int:
     )
 
 
-def commands(cluster: Cluster, port: int) -> dict[str, list[str]]:
+def commands(
+    cluster: Cluster, port: int, services: str, without: t.Sequence[str]
+) -> dict[str, list[str]]:
     home = cluster.home
     pki = home / "pki"
     # etcd wants a port, and makes a socket of that name in its working folder.
@@ -488,7 +414,11 @@ def commands(cluster: Cluster, port: int) -> dict[str, list[str]]:
             f"--service-account-key-file={pki}/service-account.key",
             f"--service-account-signing-key-file={pki}/service-account.key",
             "--service-account-issuer=https://kubernetes.default.svc",
-            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--service-cluster-ip-range={services}",
+            # for `exec` and logs; only a real node has a kubelet to show it to
+            f"--kubelet-client-certificate={pki}/admin.crt",
+            f"--kubelet-client-key={pki}/admin.key",
+            "--kubelet-preferred-address-types=InternalIP",
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
             "--allow-privileged=true",
@@ -502,7 +432,10 @@ def commands(cluster: Cluster, port: int) -> dict[str, list[str]]:
             f"--kubeconfig={home}/kube-controller-manager.kubeconfig",
             f"--service-account-private-key-file={pki}/service-account.key",
             f"--root-ca-file={pki}/ca.crt",
-            "--controllers=*,-nodeipam,-route",
+            "--controllers="
+            + ",".join(
+                ["*", *(f"-{name}" for name in ("nodeipam", "route", *without))]
+            ),
             "--leader-elect=false",
             "--secure-port=0",
             *fast,
@@ -513,20 +446,36 @@ def commands(cluster: Cluster, port: int) -> dict[str, list[str]]:
             "--secure-port=0",
             *fast,
         ],
-        "kwok": [
-            f"--kubeconfig={home}/kwok.kubeconfig",
-            f"--config={HERE / 'stages.kwok'}",
-            "--manage-all-nodes=true",
-            "--node-lease-duration-seconds=40",
-            "--cidr=10.128.0.0/12",
-        ],
     }
 
 
-def up(name: str, nodes: int, end_with: int | None = None) -> pathlib.Path:
-    """Bring the named cluster up unless it is; return the path of its kubeconfig."""
+def kwok_arguments(cluster: Cluster) -> list[str]:
+    return [
+        f"--kubeconfig={cluster.home}/kwok.kubeconfig",
+        f"--config={HERE / 'stages.kwok'}",
+        "--manage-all-nodes=true",
+        "--node-lease-duration-seconds=40",
+        "--cidr=10.128.0.0/12",
+    ]
+
+
+def build() -> pathlib.Path:
+    """Return the folder of the programs, built if need be."""
+    return binaries.build(PACKAGES)
+
+
+def up(
+    name: str,
+    nodes: int,
+    end_with: int | None = None,
+    without: t.Sequence[str] = (),
+) -> pathlib.Path:
+    """Bring the named cluster up unless it is; return the path of its kubeconfig.
+
+    :param without: controllers that it does not run.
+    """
     cluster = named(name)
-    binaries = build()
+    built = build()
     with locked(cluster.home.with_suffix(".lock")):
         recorded = read_processes(cluster)
         dead = [process.name for process in recorded if not process.alive()]
@@ -538,9 +487,13 @@ def up(name: str, nodes: int, end_with: int | None = None) -> pathlib.Path:
             say(f"cluster {name}: starting it anew, {why}")
             tear_down(cluster)
         try:
-            start_cluster(cluster, binaries, nodes)
+            began = time.monotonic()
+            say(f"cluster {name}: starting {', '.join(PACKAGES)}")
+            api = start_control_plane(cluster, built, without=without)
+            start_fake_nodes(cluster, built, api, nodes)
+            complete(cluster, began)
             if end_with is not None:
-                start_guard(cluster, end_with)
+                start_guard(cluster, pathlib.Path(__file__), end_with)
         except BaseException:
             end(read_processes(cluster))
             raise
@@ -551,41 +504,60 @@ def is_up(cluster: Cluster) -> bool:
     return cluster.kubeconfig.exists() and Api.of(cluster.kubeconfig).ready()
 
 
-def start_cluster(cluster: Cluster, binaries: pathlib.Path, nodes: int) -> None:
-    began = time.monotonic()
-    say(f"cluster {cluster.name}: starting {', '.join(PACKAGES)}")
+def start_control_plane(
+    cluster: Cluster,
+    built: pathlib.Path,
+    services: str = SERVICES,
+    without: t.Sequence[str] = (),
+) -> Api:
+    """Start everything but nodes; return when the controllers work.
+
+    :param services: the CIDRs of the Services' own addresses, one for each family.
+    :param without: controllers that it does not run.
+    """
     cluster.home.mkdir(mode=0o700)
     pki = cluster.home / "pki"
     make_certificates(pki)
     tokens = write_tokens(cluster.home / "tokens.csv")
     port = free_port()
     server = f"https://127.0.0.1:{port}"
-    for component in ("kube-controller-manager", "kube-scheduler", "kwok"):
-        token = tokens.get(component) or tokens[f"system:{component}"]
-        path = cluster.home / f"{component}.kubeconfig"
+    for user, token in tokens.items():
+        path = cluster.home / f"{user.removeprefix('system:')}.kubeconfig"
         write_kubeconfig(path, server, pki, token)
-    # Under another name until the end: who finds `kubeconfig` finds a whole cluster.
-    admin = cluster.home / "admin.kubeconfig"
-    write_kubeconfig(admin, server, pki, tokens["admin"])
-    api = Api.of(admin)
+    api = Api.of(unfinished_kubeconfig(cluster))
 
-    arguments = commands(cluster, port)
+    arguments = commands(cluster, port, services, without)
 
     def run(component: str) -> None:
-        start(cluster, component, [str(binaries / component), *arguments[component]])
+        start(cluster, component, [str(built / component), *arguments[component]])
 
     run("etcd")
     run("kube-apiserver")
     wait_until(cluster, "an answer from kube-apiserver", api.ready)
-    for component in ("kube-controller-manager", "kube-scheduler", "kwok"):
-        run(component)
-    for number in range(nodes):
-        api.make_node(f"node-{number}")
+    run("kube-controller-manager")
+    run("kube-scheduler")
     wait_until(
         cluster, "the first work of kube-controller-manager", api.controllers_work
     )
+    return api
+
+
+def start_fake_nodes(
+    cluster: Cluster, built: pathlib.Path, api: Api, count: int
+) -> None:
+    start(cluster, "kwok", [str(built / "kwok"), *kwok_arguments(cluster)])
+    for number in range(count):
+        api.make_node(f"node-{number}")
     wait_until(cluster, "the nodes' readiness", api.nodes_schedulable)
-    admin.rename(cluster.kubeconfig)
+
+
+def unfinished_kubeconfig(cluster: Cluster) -> pathlib.Path:
+    return cluster.home / "admin.kubeconfig"
+
+
+def complete(cluster: Cluster, began: float) -> None:
+    """Say that it is up; who finds `kubeconfig` finds a whole cluster."""
+    unfinished_kubeconfig(cluster).rename(cluster.kubeconfig)
     say(f"cluster {cluster.name}: ready in {time.monotonic() - began:.1f} s")
 
 
@@ -628,18 +600,18 @@ def down(name: str) -> None:
         lock.unlink()
 
 
-def start_guard(cluster: Cluster, pid: int) -> None:
-    command = [sys.executable, str(HERE / "cluster.py"), "guard"]
+def start_guard(cluster: Cluster, program: pathlib.Path, pid: int) -> None:
+    """Start what runs `down` of the program when the process ends."""
+    command = [sys.executable, str(program), "guard"]
     start(cluster, "guard", [*command, f"--name={cluster.name}", f"--pid={pid}"])
 
 
-def guard(name: str, pid: int) -> None:
-    """End the named cluster once the process is gone, however that one ended."""
+def wait_for_end(pid: int) -> None:
+    """Return once the process is gone, however it ended."""
     # Not the state folder, which is about to be deleted.
     os.chdir("/")
     with contextlib.suppress(ProcessLookupError):
         select.select([os.pidfd_open(pid)], [], [])
-    down(name)
 
 
 # --- command line
@@ -659,6 +631,13 @@ def parser() -> argparse.ArgumentParser:
         help="start one even though KUBECONFIG is set",
     )
     upward.add_argument(
+        "--without-controller",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a controller that somebody else runs; may be repeated",
+    )
+    upward.add_argument(
         "--end-with", type=int, metavar="PID", help="end it when this process ends"
     )
     downward = verbs.add_parser("down", help="end a cluster and delete its files")
@@ -676,12 +655,14 @@ def main() -> None:
     elif arguments.verb == "down":
         down(arguments.name)
     elif arguments.verb == "guard":
-        guard(arguments.name, arguments.pid)
+        wait_for_end(arguments.pid)
+        down(arguments.name)
     elif os.environ.get("KUBECONFIG") and not arguments.embedded:
         say("KUBECONFIG is set: using that cluster, starting none")
         print(os.environ["KUBECONFIG"])
     else:
-        print(up(arguments.name, arguments.nodes, arguments.end_with))
+        without = arguments.without_controller
+        print(up(arguments.name, arguments.nodes, arguments.end_with, without))
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def hangs(meter: Meter) -> None:
     [
         (fails, "Failed", "result 0.1: result < 0.5 holds"),
         (breaks, "Error", "answered 500"),
-        (hangs, "Error", "1 s"),
+        (hangs, "Error", "5 s"),
     ],
 )
 def test_it_does_not_pass_before_its_promotion(
@@ -179,7 +179,7 @@ def test_it_does_not_pass_before_its_promotion(
     [
         (fails, "Failed", "result 0.1: result < 0.5 holds"),
         (breaks, "Error", "answered 500"),
-        (hangs, "Error", "1 s"),
+        (hangs, "Error", "5 s"),
     ],
 )
 def test_it_does_not_pass_after_its_promotion(

@@ -435,7 +435,7 @@ CASES = {
         {"auto_promotion_seconds": "soon"},
     ),
     "not-a-choice": Case(
-        ("bluegreen_cutover: 'sideways' was found, one of auto, atomic is expected",),
+        ("bluegreen_cutover: 'sideways' was found, one of auto, atomic, overlap is",),
         {"cutover": "sideways"},
     ),
     "deadline-not-above-min-ready": Case(

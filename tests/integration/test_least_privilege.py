@@ -35,6 +35,13 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.analysis im
 from ansible_collections.cutover.bluegreen.tests.integration.support.argo import (
     ARGO,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.gateway import (
+    FIRST,
+    ROUTE,
+    SECOND,
+    Gateway,
+    Route,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
     Kube,
     resource_path,
@@ -116,7 +123,11 @@ class User:
         assert requests, "nothing was asked as this user"
         refused = [str(r) for r in requests if r.code == 403]
         assert refused == []
-        return {right_of(r) for r in requests}
+        return self.tried()
+
+    def tried(self) -> set[Right]:
+        """What was asked for, whatever came of it."""
+        return {right_of(r) for r in self._requests()}
 
     def assert_needs_all(self, *roles: str, watches: bool = True) -> None:
         """Nothing was refused, and every verb of these Roles was used.
@@ -308,6 +319,62 @@ def test_budgets_are_kept(user: Users, release_of: Releases) -> None:
     release.deploy("1", pdb={"minAvailable": "50%"}).check()
     release.deploy("2", pdb={"minAvailable": "50%"}).check()
     who.assert_needs_all("bluegreen-pdb")
+
+
+def test_pods_are_told_by_a_request(user: Users, release_of: Releases) -> None:
+    who = user("bluegreen", "bluegreen-drain-http")
+    release = release_of(who)
+    release.deploy("1").check()
+    # V1 goes as the second release asks, each later one as its own has asked.
+    for version, method in (("2", "GET"), ("3", "POST"), ("4", "POST")):
+        told = {"port": 8080, "path": "/drain", "method": method}
+        release.deploy(version, drain_http=told, drain_timeout_seconds=1).check()
+    # There is nobody behind these pods' addresses, and so no good answer.
+    assert rights_in(rules_of([ROLES["bluegreen-drain-http"]])) <= who.tried()
+
+
+def test_pods_are_told_by_a_command(user: Users, release_of: Releases) -> None:
+    who = user("bluegreen", "bluegreen-drain-exec")
+    release = release_of(who)
+    release.deploy("1").check()
+    release.deploy("2", drain_exec=["/app", "drain"], drain_timeout_seconds=1).check()
+    # The create is asked for by the API server itself, which the audit log leaves out.
+    assert Right("get", "pods/exec", "") in who.asked()
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacking"),
+    [
+        ({"drain_http": {"port": 80}}, "get on pods/proxy"),
+        ({"drain_exec": ["/app"]}, "create, get on pods/exec"),
+    ],
+)
+def test_who_may_not_tell_pods_is_refused_before_the_first_write(
+    user: Users, release_of: Releases, asked: dict[str, t.Any], lacking: str
+) -> None:
+    release = release_of(user("bluegreen"))
+    assert lacking in message(release.deploy("1", **asked))
+    assert release.sizes() == {}
+
+
+def test_a_route(
+    user: Users, release_of: Releases, route: Route, gateway: Gateway
+) -> None:
+    who = user("bluegreen", "bluegreen-route")
+    release = release_of(who)
+    route.create()
+    options: dict[str, t.Any] = {
+        "route": ROUTE,
+        "active_service": [service(n, selector={"app": NAME}) for n in (FIRST, SECOND)],
+    }
+    release.deploy("1", **options).check()
+    # A gateway that is slow to answer is watched.
+    gateway.held = True
+    handle = release.start_deploy("2", **options)
+    eventually(lambda: route.weights() == [{FIRST: 0, SECOND: 100}], 60, "the cutover")
+    gateway.answer()
+    handle.wait().check()
+    who.assert_needs_all("bluegreen-route")
 
 
 def test_an_ejection(user: Users, release_of: Releases) -> None:

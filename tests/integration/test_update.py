@@ -54,7 +54,9 @@ def test_users_go_over_at_once_and_lose_nothing(
     cutover = release.details()["cutover"]
     assert cutover["revision"] == second
     assert cutover["least_ready"] == 3
-    assert cutover["mixed"] is False
+    assert cutover["mixed_ms"] == 0
+    counts = [(v["ready"], v["new"]) for v in cutover["services"][ACTIVE]["versions"]]
+    assert counts == [(3, 0), (3, 3)]
     # No proof Service of ours is left.
     services = release.kube.list(resource_path("services", release.namespace))
     assert {s["metadata"]["name"] for s in services} == {ACTIVE, PREVIEW}

@@ -28,4 +28,5 @@ settings.register_profile(
     derandomize=False,
     max_examples=2000,
 )
+settings.register_profile("lane", parent=settings.get_profile("repeatable"))
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))

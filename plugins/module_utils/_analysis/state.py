@@ -27,7 +27,10 @@ FINAL = (SUCCESSFUL, INCONCLUSIVE, ERROR, FAILED)
 
 PRE_PROMOTION = "pre-promotion"
 POST_PROMOTION = "post-promotion"
+# Those of a release, which end with it.
 KINDS = (PRE_PROMOTION, POST_PROMOTION)
+# The one of an old revision, before it is scaled down.
+DRAIN = "drain"
 
 _MAX_VALUE = 512
 _MAX_TEXT = 512

@@ -52,6 +52,11 @@ class Meter:
         """The fields of each request's query, oldest first."""
         return [request.query for request in self._server.requests]
 
+    @property
+    def tokens(self) -> list[str]:
+        """What each request was authorised by, oldest first."""
+        return [r.headers.get("authorization", "") for r in self._server.requests]
+
     def metric(self, **metric: t.Any) -> dict[str, t.Any]:
         """A metric that reads it, with what is given changed; None takes away."""
         complete = {
@@ -61,7 +66,7 @@ class Meter:
             "successCondition": "result >= 0.95",
             "failureCondition": "result < 0.5",
             "provider": {
-                "web": {"url": self.url, "jsonPath": "{$.rate}", "timeoutSeconds": 1}
+                "web": {"url": self.url, "jsonPath": "{$.rate}", "timeoutSeconds": 5}
             },
             **metric,
         }

@@ -10,12 +10,11 @@ import contextlib
 import pathlib
 import typing as t
 
-from .kube import ApiError, Kube, Object
+from .definitions import installed
+from .kube import Kube, Object
 from .session import locked
-from .waiting import eventually
 
 ARGO = "/apis/argoproj.io/v1alpha1"
-_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _SCOPES = {"AnalysisTemplate": "Namespaced", "ClusterAnalysisTemplate": "Cluster"}
 
 
@@ -27,24 +26,8 @@ def installed_templates(kube: Kube, lock: pathlib.Path) -> t.Iterator[None]:
     """
     with locked(lock), contextlib.ExitStack() as made:
         for kind, scope in _SCOPES.items():
-            made.enter_context(_installed(kube, kind, scope))
+            made.enter_context(installed(kube, _definition(kind, scope)))
         yield
-
-
-@contextlib.contextmanager
-def _installed(kube: Kube, kind: str, scope: str) -> t.Iterator[None]:
-    body = _definition(kind, scope)
-    path = f"{_DEFINITIONS}/{body['metadata']['name']}"
-    if kube.find(path) is not None:
-        yield
-        return
-    kube.create(_DEFINITIONS, body)
-    try:
-        eventually(lambda: _is_served(kube, kind), 60, f"a list of {kind}")
-        yield
-    finally:
-        kube.delete(path)
-        eventually(lambda: kube.find(path) is None, 60, f"the end of {kind}")
 
 
 def _definition(kind: str, scope: str) -> Object:
@@ -63,14 +46,3 @@ def _definition(kind: str, scope: str) -> Object:
             "versions": [{**version, "schema": {"openAPIV3Schema": schema}}],
         },
     }
-
-
-def _is_served(kube: Kube, kind: str) -> bool:
-    try:
-        kube.list(f"{ARGO}/{kind.lower()}s")
-    except ApiError as error:
-        # Not yet known, then not yet ready.
-        if error.code not in (404, 429):
-            raise
-        return False
-    return True

@@ -281,6 +281,8 @@ class FaultProxy:
         self.errors: list[BaseException] = []
         self._open: set[t.Any] = set()
         self._lock = threading.Lock()
+        self._held_back: set[str] = set()
+        self._let_go = threading.Condition(self._lock)
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -292,6 +294,7 @@ class FaultProxy:
 
     def __exit__(self, *_error: object) -> None:
         self.stopping.set()
+        self.let_go()
         self._server.shutdown()
         self._server.server_close()
         with self._lock:
@@ -309,6 +312,22 @@ class FaultProxy:
         line = Line(path, plan, kills)
         self._lines.append(line)
         return line
+
+    def hold_back(self, resource: str) -> None:
+        """From now on no event of a resource gets through, until it is let go."""
+        with self._lock:
+            self._held_back.add(resource)
+
+    def let_go(self) -> None:
+        """Everything that was held back gets through, in its order."""
+        with self._lock:
+            self._held_back.clear()
+            self._let_go.notify_all()
+
+    def await_turn(self, resource: str) -> None:
+        """Block for as long as the events of a resource are held back."""
+        with self._lock:
+            self._let_go.wait_for(lambda: resource not in self._held_back)
 
     def line_of(self, number: str) -> Line:
         return self._lines[int(number)]
@@ -449,7 +468,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self, target: str, body: bytes, arrival: Arrival) -> None:
         if arrival.watches:
-            self._stream(target)
+            self._stream(target, arrival.resource)
             return
         status, headers, content = self._answer_of(target, body)
         self._send_whole(status, headers, content)
@@ -476,7 +495,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except urllib3.exceptions.HTTPError as error:
             raise _BrokenOff from error
 
-    def _stream(self, target: str) -> None:
+    def _stream(self, target: str, resource: str) -> None:
         timeout = urllib3.Timeout(connect=5, read=None)
         response = self._request(target, b"", preload_content=False, timeout=timeout)
         with self.server.proxy.opened(response):
@@ -487,6 +506,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._begin_watch(_passed_on(response.headers))
             try:
                 for chunk in response.stream(amt=None, decode_content=False):
+                    self.server.proxy.await_turn(resource)
                     self._send_chunk(chunk)
             except (urllib3.exceptions.HTTPError, http.client.HTTPException) as error:
                 raise _BrokenOff from error

@@ -20,6 +20,7 @@ PREFIXES = {
     "deployments": "/apis/apps/v1",
     "replicasets": "/apis/apps/v1",
     "endpointslices": "/apis/discovery.k8s.io/v1",
+    "httproutes": "/apis/gateway.networking.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "horizontalpodautoscalers": "/apis/autoscaling/v2",
     "poddisruptionbudgets": "/apis/policy/v1",
@@ -132,6 +133,21 @@ class Kube:
         params: Params | None = None,
         content_type: str = "application/json",
     ) -> Object:
+        text = self._text(method, path, body, params, content_type)
+        return t.cast(Object, json.loads(text))
+
+    def text(self, path: str) -> str:
+        """Return an answer that is no JSON, such as a pod's through the API."""
+        return self._text("GET", path)
+
+    def _text(
+        self,
+        method: str,
+        path: str,
+        body: Body | t.Sequence[Body] | None = None,
+        params: Params | None = None,
+        content_type: str = "application/json",
+    ) -> str:
         response = self._pool.request(
             method,
             self._url(path, params),
@@ -142,7 +158,7 @@ class Kube:
         text = response.data.decode()
         if response.status >= 400:
             raise ApiError(method, path, response.status, text)
-        return t.cast(Object, json.loads(text))
+        return text
 
     def open_watch(self, path: str, params: Params) -> urllib3.BaseHTTPResponse:
         """Return the open answer to a watch; its lines are the events."""

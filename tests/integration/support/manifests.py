@@ -25,7 +25,8 @@ def deployment(
 
     `annotations` are the pod template's. `steering` are those that the embedded
     cluster's KWOK stages read, with underscores for hyphens: `ready_after="5s"`,
-    `ready="never"`, `unready_after="3s"`, `crash="true"`, `image_pull="fail"`.
+    `ready="never"`, `unready_after="3s"`, `crash="true"`, `image_pull="fail"`,
+    `ipv6="true"`.
     """
     labels = dict(labels or {"app": name})
     annotations = dict(annotations or {})

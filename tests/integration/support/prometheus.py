@@ -7,23 +7,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
-import platform
 import shutil
 import subprocess
-import tempfile
 import typing as t
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
+import debian
 import pytest
-from cluster import free_port, locked, user_folder
+from cluster import free_port
 
 from .waiting import ends_with_us, eventually
 
-_PACKAGE = "prometheus"
 _CONFIGURATION = """\
 global:
   scrape_interval: 200ms
@@ -47,59 +44,10 @@ def binary() -> pathlib.Path:
     installed = shutil.which("prometheus")
     if installed is not None:
         return pathlib.Path(installed)
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        pytest.skip("no `prometheus` on PATH, and no apt-get and dpkg to get it by")
-    folder = user_folder("XDG_CACHE_HOME", ".cache") / _PACKAGE
-    target = folder / platform.machine()
-    with locked(folder / "download.lock"):
-        if not target.is_dir():
-            _download(folder, target)
-    return target / "usr" / "bin" / "prometheus"
-
-
-def _download(folder: pathlib.Path, target: pathlib.Path) -> None:
-    """Neither of the two needs root: nothing is installed."""
-    with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as name:
-        scratch = pathlib.Path(name)
-        download = ["apt-get", "--quiet", "--quiet", "download", _PACKAGE]
-        if _run(download, scratch).returncode != 0:
-            private = _private_state(scratch)
-            _must(["apt-get", *private, "update"], scratch)
-            _must([download[0], *private, *download[1:]], scratch)
-        (package,) = scratch.glob("*.deb")
-        _must(["dpkg", "-x", str(package), "unpacked"], scratch)
-        # rename() is all or nothing: an interrupted run leaves no half of it.
-        (scratch / "unpacked").rename(target)
-
-
-def _private_state(scratch: pathlib.Path) -> list[str]:
-    """Lists of packages of our own, where the machine has none."""
-    for name in ("state/lists/partial", "cache/archives/partial"):
-        (scratch / name).mkdir(parents=True)
-    return [
-        f"-oDir::State={scratch / 'state'}",
-        f"-oDir::Cache={scratch / 'cache'}",
-        "-oDir::State::status=/var/lib/dpkg/status",
-    ]
-
-
-def _run(command: list[str], folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def _must(command: list[str], folder: pathlib.Path) -> None:
-    result = _run(command, folder)
-    if result.returncode != 0:
-        raise RuntimeError(f"`{' '.join(command)}` failed:\n{result.stderr.strip()}")
+    try:
+        return debian.unpacked("prometheus") / "usr" / "bin" / "prometheus"
+    except debian.NoPackagesError as error:
+        pytest.skip(f"no `prometheus` on PATH, and {error}")
 
 
 @contextlib.contextmanager

@@ -230,6 +230,16 @@ class Sizes:
         self._stream.stop()
 
 
+def says(handle: Handle, text: str) -> None:
+    """Wait until a run that was started says so; fail the test if it never did."""
+
+    def said() -> bool:
+        assert handle.running or text in handle.stdout, f"it ended\n{handle.wait()}"
+        return text in handle.stdout
+
+    eventually(said, 60, f"a line with {text!r}")
+
+
 def message(run: Run) -> str:
     """Return what the task that failed said; fail the test if none did."""
     failed = [r for r in run.results if r.status == "failed" and not r.ignored]

@@ -20,6 +20,7 @@ from .playbook import BIN
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CLUSTER_SCRIPT = ROOT / "tests" / "cluster" / "cluster.py"
+NODE_SCRIPT = CLUSTER_SCRIPT.with_name("node.py")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,17 +43,32 @@ def foreign_cluster() -> Cluster | None:
     return Cluster(pathlib.Path(kubeconfig), None, False) if kubeconfig else None
 
 
-def embedded_cluster(name: str, end_with: int) -> Cluster:
-    """Bring an embedded cluster up, or find it up; it ends with the process given."""
-    command = ["up", "--embedded", f"--name={name}", f"--end-with={end_with}"]
-    lines = run_cluster_script(*command).splitlines()
+def embedded_cluster(name: str, end_with: int, *without: str) -> Cluster:
+    """Bring an embedded cluster up, or find it up; it ends with the process given.
+
+    :param without: controllers that it does not run.
+    """
+    options = [f"--without-controller={name}" for name in without]
+    return _up(CLUSTER_SCRIPT, name, end_with, "--embedded", *options)
+
+
+def node_cluster(name: str, end_with: int) -> Cluster:
+    """Bring the cluster with a real node up; it ends with the process given."""
+    return _up(NODE_SCRIPT, name, end_with)
+
+
+def _up(script: pathlib.Path, name: str, end_with: int, *options: str) -> Cluster:
+    arguments = (f"--name={name}", f"--end-with={end_with}", *options)
+    lines = run_cluster_script("up", *arguments, script=script).splitlines()
     kubeconfig = pathlib.Path(lines[-1])
     return Cluster(kubeconfig, kubeconfig.with_name("audit.log"), True)
 
 
-def run_cluster_script(*arguments: str, **options: t.Any) -> str:
-    """Run cluster.py; return its stdout. Its stderr goes to the terminal."""
-    command = [sys.executable, str(CLUSTER_SCRIPT), *arguments]
+def run_cluster_script(
+    *arguments: str, script: pathlib.Path = CLUSTER_SCRIPT, **options: t.Any
+) -> str:
+    """Run cluster.py or node.py; return its stdout. Its stderr goes to the terminal."""
+    command = [sys.executable, str(script), *arguments]
     result = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, **options
     )

@@ -58,6 +58,8 @@ class Reply:
     body: t.Any = b""
     status: int = 200
     headers: t.Mapping[str, str] = field(default_factory=dict)
+    # Whether the connection may be used again.
+    keeps: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
+        if reply.keeps:
+            self.close_connection = False
+        else:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 

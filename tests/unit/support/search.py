@@ -10,5 +10,9 @@ import os
 
 
 def examples(count: int) -> int:
-    """So many examples; twenty times as many with HYPOTHESIS_PROFILE=explore."""
+    """So many examples; twenty times as many with HYPOTHESIS_PROFILE=explore, a tenth
+    with HYPOTHESIS_PROFILE=lane: another Python decides no otherwise.
+    """
+    if os.environ.get("HYPOTHESIS_PROFILE") == "lane":
+        return max(5, count // 10)
     return count * 20 if os.environ.get("HYPOTHESIS_PROFILE") == "explore" else count

@@ -18,7 +18,6 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state 
     Measurement,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
-    Want,
     decide,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._engine import (
@@ -28,6 +27,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._measuring impor
     Measured,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
+    ROUTE,
     Endpoints,
     Observed,
     Revision,
@@ -40,6 +40,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._record import R
 from ansible_collections.cutover.bluegreen.plugins.module_utils._simulate import (
     assume,
     everything_ready,
+    routes_follow,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._stages import STABLE
 from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
@@ -49,13 +50,19 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Fail,
     Measure,
     Note,
+    Point,
     Step,
     Wait,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
+    Want,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 V0, V1, V2, V3 = "0000000000", "1111111111", "2222222222", "3333333333"
 ORIGINAL = {"app": "web"}
+# What a Service is directed to while a cutover overlaps.
+BOTH = "both"
 
 
 def after(seconds: float) -> datetime:
@@ -99,6 +106,8 @@ def service(
     exists: bool = True,
 ) -> ServiceSeen:
     """A Service directed to a revision; to any pod of the application if none."""
+    if target == BOTH:
+        return dataclasses.replace(service(None, name, role), wide=True)
     selector = {**ORIGINAL, names.LABEL_HASH: target} if target else dict(ORIGINAL)
     if not exists:
         return ServiceSeen(name, role, exists=False)
@@ -114,7 +123,30 @@ def preview(target: str | None, exists: bool = True) -> ServiceSeen:
 
 def proof(target: str, of: str = "web") -> ServiceSeen:
     """A proof Service."""
-    return service(target, names.proof_service_name(of), names.ROLE_PROOF)
+    found = service(target, names.proof_service_name(of), names.ROLE_PROOF)
+    return dataclasses.replace(found, of=of)
+
+
+BACKENDS = ("web-a", "web-b")
+
+
+def routed(
+    targets: t.Sequence[str | None],
+    weights: t.Sequence[int] = (100, 0),
+    name: str = "web",
+) -> tuple[ServiceSeen, ...]:
+    """A route, and its two Services directed to these revisions."""
+    backends = [
+        dataclasses.replace(
+            service(target, backend, names.ROLE_PROOF),
+            of=name,
+            kept=True,
+            weight=weight,
+        )
+        for target, weight, backend in zip(targets, weights, BACKENDS, strict=True)
+    ]
+    route = ServiceSeen(name, names.ROLE_ACTIVE, kind=ROUTE)
+    return routes_follow((route, *backends))
 
 
 def observed(
@@ -138,6 +170,7 @@ def with_slices(seen: Observed) -> Observed:
     everything = frozenset().union(*(pods_of(r) for r in seen.revisions))
     return dataclasses.replace(
         seen,
+        pods={pod: r.hash for r in seen.revisions for pod in pods_of(r)},
         services=tuple(
             dataclasses.replace(
                 s,
@@ -166,6 +199,17 @@ def settled(seen: Observed, broken: t.Collection[str] = ()) -> Observed:
     )
 
 
+def answered(seen: Observed, refused: str) -> Observed:
+    """The gateways have looked at the route as it is now."""
+    return dataclasses.replace(
+        seen,
+        services=tuple(
+            dataclasses.replace(s, refused=refused) if s.kind == ROUTE else s
+            for s in seen.services
+        ),
+    )
+
+
 def _aborts(note: Note) -> bool:
     return any(event.reason == ROLLOUT_ABORTED for event in note.events)
 
@@ -182,6 +226,8 @@ class World:
         self.seen = seen
         self.now = now
         self.broken = set(broken)
+        # What gateways refuse of each new version of a route.
+        self.refused = ""
         self.steps: list[Step] = []
         self.aborted = False
         # What the next measurements are, in turn; all successful if none is left.
@@ -201,6 +247,7 @@ class World:
             self.look(want, step)
             self.steps.append(step)
             if isinstance(step, (Done, Fail)):
+                self.end()
                 return step
             if isinstance(step, Wait):
                 if not self._wait(step):
@@ -209,6 +256,9 @@ class World:
                 self._measure(step)
             else:
                 self.seen, self.now = assume(step, self.seen, want, self.now)
+                if isinstance(step, Point) and step.failure:
+                    self.end()
+                    return Fail(step.failure)
                 if isinstance(step, Note) and step.measured is not None:
                     self.seen = dataclasses.replace(self.seen, measured=())
                 if _shuts_gate(step, self._before):
@@ -219,6 +269,10 @@ class World:
                         want, goal=STABLE, deploy=None, abort=True
                     )
         raise AssertionError(f"no end after {limit} steps: {self.steps[-6:]}")
+
+    def end(self) -> None:
+        """The task is over, or was killed: no window is its own any more."""
+        self.seen = dataclasses.replace(self.seen, window=False)
 
     def _measure(self, step: Measure | EndMeasurement) -> None:
         """One measurement, at once; `Running` goes on elsewhere for ten seconds."""
@@ -239,7 +293,7 @@ class World:
         self.seen = dataclasses.replace(self.seen, measured=(measured,))
 
     def _wait(self, step: Wait) -> bool:
-        ready = settled(self.seen, self.broken)
+        ready = answered(settled(self.seen, self.broken), self.refused)
         if ready != self.seen:
             self.seen = ready
             return True

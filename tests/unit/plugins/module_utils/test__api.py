@@ -243,6 +243,16 @@ def test_a_precondition_that_did_not_hold(
     assert not client.slept
 
 
+def test_a_patch_that_a_policy_refuses_is_no_conflict(client: Client) -> None:
+    """A failed precondition names no object; who refuses one, or its content, does."""
+    policy = {"message": "not today", "details": {"name": "web", "kind": "pods"}}
+    client.will(Answer(422, policy))
+    with pytest.raises(ApiError, match="refused to patch .*not today") as error:
+        client.api.patch(WEB, [])
+    assert not isinstance(error.value, Conflict)
+    assert error.value.status == 422
+
+
 def test_an_invalid_object_is_no_conflict(client: Client) -> None:
     client.will(Answer(422, {"message": "spec.x is wrong"}))
     with pytest.raises(ApiError, match="refused to create .*spec.x is wrong") as error:

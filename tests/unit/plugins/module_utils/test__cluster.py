@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._cluster import (
     endpoints_of,
+    local_policy_of,
     pod_trouble,
     selects,
 )
@@ -55,6 +56,22 @@ def test_ready_pods_over_several_slices() -> None:
 
 def test_slices_of_other_services_do_not_count() -> None:
     assert ready([piece(endpoint("a"), of="api")]) == set()
+
+
+def test_slices_of_an_earlier_selector_prove_nothing() -> None:
+    """The controller has not seen yet that the Service was directed elsewhere."""
+    key = "cutover.bluegreen/revision-hash"
+    directed = service(selector={"app": "web", key: "v2"})
+    slices = [piece(endpoint("a")), piece(endpoint("b"))]
+    slices[0]["metadata"]["labels"][key] = "v1"
+    assert ready(slices, directed) == {"a", "b"}
+    directed["metadata"]["labels"] = {key: "v2"}
+    assert ready(slices, directed) == set()
+    slices[1]["metadata"]["labels"][key] = "v2"
+    assert ready(slices, directed) == {"b"}
+    # Somebody has directed it by hand: the label is of no use.
+    directed["spec"]["selector"][key] = "v3"
+    assert ready(slices, directed) == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,68 @@ def test_dual_stack_needs_both_families() -> None:
     assert ready(slices, both) == {"a"}
     assert ready(slices[:1], both) == set()
     assert ready(slices, service(ipFamilies=["IPv6"])) == {"a"}
+
+
+def test_who_lacks_a_family_is_told_apart() -> None:
+    both = service(ipFamilies=["IPv4", "IPv6"])
+    slices = [
+        piece(endpoint("a"), endpoint("b")),
+        piece(endpoint("a"), family="IPv6"),
+    ]
+    found = endpoints_of(both, slices)
+    assert (set(found.ready), set(found.partly)) == ({"a"}, {"b"})
+    assert not endpoints_of(service(), slices).partly
+
+
+@pytest.mark.parametrize(
+    ("conditions", "published"),
+    [
+        ({}, False),
+        ({"ready": False, "serving": False}, False),
+        ({"ready": False, "terminating": True}, False),
+        # Only where the Service has publishNotReadyAddresses.
+        ({"serving": False}, True),
+        ({"terminating": True}, True),
+    ],
+)
+def test_who_gets_requests_without_being_ready(
+    conditions: dict[str, t.Any], published: bool
+) -> None:
+    found = endpoints_of(service(), [piece(endpoint("a", **conditions))])
+    assert set(found.unready) == ({"a"} if published else set())
+
+
+def test_the_nodes_are_those_of_the_ready() -> None:
+    there = endpoint("a") | {"nodeName": "node-1"}
+    gone = endpoint("b", ready=False, serving=False) | {"nodeName": "node-2"}
+    found = endpoints_of(service(), [piece(there, gone, endpoint("c"))])
+    assert set(found.nodes) == {"node-1"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy"),
+    [
+        ({}, ""),
+        ({"externalTrafficPolicy": "Cluster"}, ""),
+        ({"externalTrafficPolicy": "Local"}, "externalTrafficPolicy"),
+        ({"internalTrafficPolicy": "Local"}, "internalTrafficPolicy"),
+    ],
+)
+def test_the_policy_that_keeps_requests_on_their_node(
+    spec: dict[str, str], policy: str
+) -> None:
+    assert local_policy_of(service(**spec)) == policy
+
+
+def test_slices_of_a_service_that_was_deleted_do_not_count() -> None:
+    """Made anew under its name, it has the slices of before until they are deleted."""
+    present = service()
+    present["metadata"]["uid"] = "now"
+    pieces = [piece(endpoint("a")), piece(endpoint("b")), piece(endpoint("c"))]
+    for each, uid in zip(pieces, ("before", "now", ""), strict=True):
+        owner = {"kind": "Service", "name": "web", "uid": uid}
+        each["metadata"]["ownerReferences"] = [owner] if uid else []
+    assert ready(pieces, present) == {"b", "c"}
 
 
 def test_nothing_is_nothing() -> None:

@@ -13,10 +13,7 @@ import pytest
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils import _names as names
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
-    View,
-    Want,
     decide,
-    full_size,
     next_task,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
@@ -65,6 +62,11 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Step,
     UpdateParameters,
     Wait,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
+    View,
+    Want,
+    full_size,
 )
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     NOW,
@@ -142,6 +144,9 @@ HOLDING = dataclasses.replace(STEPS, scale_up_interval_seconds=20)
 AT_REST = observed([revision(V1)], [service(V1), preview(V1)], record())
 NOTHING = observed([], [service(None, exists=False)])
 CUT_OVER = {"act": "promote", "revision": V2}
+
+
+AT_ONCE = "atomic: the endpoints of each Service change in one write"
 
 
 def cutover_intent(state: Observed, to: str) -> dict[str, t.Any]:
@@ -376,7 +381,7 @@ ROWS = [
         "promote: with the proof and the intent, the cutover",
         PROMOTE,
         with_intent(seen(ANALYSED)),
-        Cutover(V2),
+        Cutover(V2, AT_ONCE),
     ),
     Row(
         "promote: after a restart the proof is opened again",
@@ -610,7 +615,7 @@ ROWS = [
         "abort after the cutover: back",
         ABORT,
         with_intent(seen(PAUSED, active=V2, proven=V1), V1),
-        Cutover(V1),
+        Cutover(V1, AT_ONCE),
     ),
     Row(
         "abort after the cutover: more pods of V1 are not waited for than users have",
@@ -619,7 +624,7 @@ ROWS = [
             seen(PAUSED, pods=9, ready=0, active=V2, proven=V1, v1=revision(V1, 9, 3)),
             V1,
         ),
-        Cutover(V1),
+        Cutover(V1, "atomic: nothing else serves"),
     ),
     Row(
         "abort of a deleted V2: the Services go back at once",
@@ -1150,7 +1155,7 @@ def test_nothing_moves_before_the_slices_show_it(back: bool) -> None:
         for s in state.services
     )
     want = ABORT if back else PROMOTE
-    assert decide(want, state, NOW) == Cutover(target)
+    assert decide(want, state, NOW) == Cutover(target, AT_ONCE)
     step = decide(want, dataclasses.replace(state, services=lagging), NOW)
     assert isinstance(step, Wait), step
     assert step.what.endswith("2/3 ready")

@@ -24,7 +24,6 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state 
     SUCCESSFUL,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
-    Want,
     next_task,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._errors import BadInput
@@ -58,6 +57,9 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Scale,
     Step,
     Wait,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
+    Want,
 )
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     NOW,

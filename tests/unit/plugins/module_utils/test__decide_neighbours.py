@@ -12,9 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
-    Want,
     decide,
-    full_size,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
     Autoscaler,
@@ -40,6 +38,10 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Retarget,
     Scale,
     Step,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
+    Want,
+    full_size,
 )
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     NOW,

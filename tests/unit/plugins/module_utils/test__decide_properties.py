@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils import _names as names
 from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state import (
+    DRAIN,
     FINAL,
     INCONCLUSIVE,
     KINDS,
@@ -30,18 +31,19 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state 
     AnalysisState,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
-    View,
-    Want,
     decide,
     next_task,
 )
+from ansible_collections.cutover.bluegreen.plugins.module_utils._drain import Drain
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
+    ROUTE,
     Endpoints,
     Observed,
     Revision,
     ServiceSeen,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._parameters import (
+    NONE_AT_ONCE,
     Parameters,
     Size,
     canonical,
@@ -49,6 +51,9 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._parameters impo
 from ansible_collections.cutover.bluegreen.plugins.module_utils._record import (
     Record,
     Request,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._simulate import (
+    routes_follow,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._stages import (
     ANALYSED,
@@ -76,9 +81,16 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     Scale,
     Step,
     Wait,
+    Widen,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
+    View,
+    Want,
 )
 from ansible_collections.cutover.bluegreen.tests.unit.support.search import examples
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
+    BACKENDS,
+    BOTH,
     NOW,
     ORIGINAL,
     V0,
@@ -87,12 +99,14 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     V3,
     World,
     after,
+    answered,
     observed,
     parameters,
     pods_of,
     preview,
     proof,
     revision,
+    routed,
     service,
     settled,
     with_slices,
@@ -101,6 +115,8 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
 Change = t.Callable[["Walk"], None]
 
 HASHES = (V0, V1, V2, V3)
+# Instead of a number of active Services.
+ROUTED = 0
 
 
 # -- what must hold of each step -------------------------------------------------------
@@ -113,6 +129,14 @@ class Walk(World):
         super().__init__(*args, **options)
         # Revisions that users were directed to in the open, at some time.
         self.promoted: set[str] = {self.seen.record.stable} - {""}
+        stable = self.seen.revision(self.seen.record.stable)
+        if stable is not None:
+            # What is older than the stable one and was not aborted was stable once.
+            self.promoted |= {
+                r.hash
+                for r in self.seen.revisions
+                if r.number < stable.number and not r.aborted
+            }
         self.approved: set[str] = set()
         self.countdown: dict[str, t.Any] = {}
         # Revisions that had passed step 5 by parameters that were others then.
@@ -191,6 +215,10 @@ class Walk(World):
             self._check_floor(want, step)
             assert self.gate_open(want, step.hash), (step, seen)
             self._check_analysis(want, step)
+            # Until another release of it begins, its gate has been passed.
+            self.approved.add(step.hash)
+        if isinstance(step, Widen):
+            self._check_window(want, step)
         if isinstance(step, Point):
             self._check_point(want, step)
         if isinstance(step, CreateServices):
@@ -206,15 +234,16 @@ class Walk(World):
             if step.replicas < found.replicas:
                 assert step.hash not in seen.targets("active"), (step, seen)
                 assert step.hash != seen.record.stable, (step, seen)
+                self._check_drained(want, step)
         if isinstance(step, Note) and step.record.stage == VERIFIED:
             self._check_healthy(want, step)
 
-    def _check_floor(self, want: Want, step: Cutover) -> None:
+    def _check_floor(self, want: Want, step: Cutover | Widen) -> None:
         seen = self.seen
         target = seen.revision(step.hash)
         assert target is not None, step
         proven = {
-            s.name: s.endpoints.ready
+            s.of: s.endpoints.ready
             for s in seen.with_role(names.ROLE_PROOF)
             if s.target == step.hash
         }
@@ -224,7 +253,7 @@ class Walk(World):
         assert moved, (step, seen)
         p = want.deploy or target.parameters
         for s in moved:
-            ready = proven[names.proof_service_name(s.name)]
+            ready = proven[s.name]
             left = seen.revision(s.target)
             planned = p.replicas if p is not None and p.replicas else 10_000
             floor = min(
@@ -233,8 +262,23 @@ class Walk(World):
                 max(planned, 1),
             )
             assert len(ready) >= max(floor, 1), (step, floor, seen)
+            if s.wide and want.abort is False:
+                served = {p for p in s.endpoints.ready if seen.pods[p] == step.hash}
+                assert len(served) >= max(floor, 1), (step, floor, seen)
 
-    def _check_analysis(self, want: Want, step: Cutover) -> None:
+    def _check_window(self, want: Want, step: Widen) -> None:
+        """1: two revisions serve only where the record says so, and no third."""
+        assert self.gate_open(want, step.hash), (step, self.seen)
+        intent = self.seen.record.intent
+        declared = (intent.get("act"), intent.get("revision"), intent.get("cutover"))
+        assert declared == ("promote", step.hash, "overlap"), (step, self.seen)
+        both = {step.hash, *self.seen.targets("active")}
+        others = [r for r in self.seen.revisions if r.hash not in both]
+        assert all(r.replicas == r.pods == 0 for r in others), (step, self.seen)
+        self._check_floor(want, step)
+        self._check_analysis(want, step)
+
+    def _check_analysis(self, want: Want, step: Cutover | Widen) -> None:
         """What is measured before its promotion is promoted once it has passed."""
         target = self.seen.revision(step.hash)
         p = want.deploy or (target.parameters if target else None)
@@ -246,6 +290,17 @@ class Walk(World):
             accepted = state.phase == INCONCLUSIVE
             assert accepted or state.phase == SUCCESSFUL, (step, self.seen)
 
+    def _check_drained(self, want: Want, step: Scale) -> None:
+        """What is to drain before it ends has drained, or had its time."""
+        view = View(want, self.seen, self.now)
+        found = self.seen.revision(step.hash)
+        at_once = "while two revisions serve" in step.why
+        if found is None or at_once or not view.parameters_to_end(found).drains:
+            return
+        drain = self.seen.record.drain
+        assert drain is not None and drain.revision == step.hash, (step, self.seen)
+        assert drain.ended_at is not None and not drain.left, (step, self.seen)
+
     def _check_point(self, want: Want, step: Point) -> None:
         seen = self.seen
         active = {s.name: s for s in seen.with_role("active")}
@@ -253,6 +308,12 @@ class Walk(World):
             home = seen.revision(step.hash)
             assert home is not None and home.available > 0, (step, seen)
             assert self.gate_open(want, step.hash), (step, seen)
+            if active[name].kind == ROUTE:
+                assert any(
+                    s.endpoints.ready
+                    for s in seen.with_role(names.ROLE_PROOF)
+                    if s.of == name and s.target == step.hash
+                ), (step, seen)
             left = seen.revision(active[name].target)
             others = (
                 left is None
@@ -288,6 +349,8 @@ MEASURED = canonical(
         ]
     }
 )
+TOLD = canonical({"port": 8080, "path": "/drain", "method": "GET"})
+FALLING = (Size(50, True), Size(1, False))
 sizes = st.one_of(
     st.builds(Size, st.integers(1, 4), st.just(False)),
     st.builds(Size, st.sampled_from([1, 20, 34, 50, 100]), st.just(True)),
@@ -307,8 +370,15 @@ releases = st.builds(
     progress_deadline_seconds=st.sampled_from([5, 600]),
     progress_deadline_abort=st.booleans(),
     revision_history_limit=st.sampled_from([0, 1, 10]),
+    cutover=st.sampled_from(["auto", "atomic", "overlap", "overlap"]),
+    overlap_seconds=st.sampled_from([0, 10]),
     pre_promotion_analysis=st.sampled_from(["", "", MEASURED]),
     post_promotion_analysis=st.sampled_from(["", "", MEASURED]),
+    drain_http=st.sampled_from(["", "", TOLD]),
+    drain=st.sampled_from(["", "", MEASURED]),
+    drain_timeout_seconds=st.sampled_from([0, 5, 60]),
+    scale_down_steps=st.sampled_from([NONE_AT_ONCE, NONE_AT_ONCE, FALLING]),
+    scale_down_interval_seconds=st.sampled_from([0, 0, 20]),
 )
 instants = st.one_of(st.none(), st.integers(-700, 700).map(after))
 known = st.sampled_from(HASHES)
@@ -331,9 +401,24 @@ def revisions(draw: st.DrawFn, revision_hash: str) -> Revision:
 @st.composite
 def intents(draw: st.DrawFn) -> dict[str, t.Any]:
     act = draw(st.sampled_from(["", "create", "promote", "abort", 7]))
-    return {"act": act, "revision": draw(known)} if act else {}
+    how = draw(st.sampled_from(["atomic", "overlap"]))
+    return {"act": act, "revision": draw(known), "cutover": how} if act else {}
 
 
+drains = st.builds(
+    Drain,
+    revision=known,
+    size=st.integers(0, 5),
+    began_at=st.just(after(-60)),
+    until=st.integers(-60, 60).map(after),
+    tell_at=instants,
+    told=st.sampled_from([{}, {"a": "2026-01-02T03:04:05Z"}]),
+    untold=st.sampled_from([{}, {"b": "it answered 500"}]),
+    ended_at=instants,
+    held=st.integers(0, 5),
+    hold_until=instants,
+    left=st.booleans(),
+)
 records = st.builds(
     Record,
     revision=st.sampled_from(["", *HASHES]),
@@ -348,10 +433,12 @@ records = st.builds(
     scale_from=st.integers(0, 5),
     progress_at=instants,
     progress_available=st.integers(0, 5),
+    narrow_at=instants,
     retire_at=st.dictionaries(known, st.integers(-60, 60).map(after), max_size=3),
     intent=intents(),
+    drain=st.one_of(st.none(), drains),
     analysis=st.dictionaries(
-        st.sampled_from(KINDS),
+        st.sampled_from([*KINDS, DRAIN]),
         st.builds(
             AnalysisState,
             st.just("web-pre-1"),
@@ -371,16 +458,26 @@ records = st.builds(
 @st.composite
 def states(draw: st.DrawFn) -> Observed:
     found = [draw(revisions(h)) for h in draw(st.sets(known, max_size=4).map(sorted))]
-    targets = st.sampled_from([None, "ffffffffff", V1, V2, V1, V2, V3])
+    targets = st.sampled_from([None, "ffffffffff", V1, V2, V1, V2, V3, BOTH])
     services: list[ServiceSeen] = []
-    for name in ("web", "api")[: draw(st.integers(0, 2))]:
+    if draw(st.sampled_from([False, False, True])):
+        weights = draw(st.sampled_from([(100, 0), (0, 1), (1, 1), (0, 0)]))
+        directed = [draw(targets) for _backend in weights]
+        services += routed([None if d == BOTH else d for d in directed], weights)
+        services[0] = dataclasses.replace(
+            services[0],
+            lagging=draw(st.sampled_from(["", "it lags"])),
+            refused=draw(st.sampled_from(["", "", "it is refused"])),
+        )
+    for name in ("web", "api")[: 0 if services else draw(st.integers(0, 2))]:
         exists = draw(st.sampled_from([True, True, True, False]))
         services.append(service(draw(targets), name, exists=exists))
         if exists and draw(st.booleans()):
             services.append(proof(draw(known), name))
     if draw(st.booleans()):
         services.append(preview(draw(targets), draw(st.booleans())))
-    return observed(found, services, draw(st.one_of(st.none(), records)))
+    seen = observed(found, services, draw(st.one_of(st.none(), records)))
+    return dataclasses.replace(seen, window=draw(st.booleans()))
 
 
 wants = st.builds(
@@ -431,9 +528,12 @@ def test_any_state_is_answered_within_the_invariants(
 def test_any_state_comes_to_an_end(
     seen: Observed, want: Want, broken: set[str]
 ) -> None:
-    world = World(seen, broken=broken)
+    # Who has just begun has opened no window yet.
+    world = World(dataclasses.replace(seen, window=False), broken=broken)
     end = world.run(want)
-    if isinstance(end, Done) and not world.aborted:
+    # A window that was drawn, and not opened by this run, is nobody's afterwards.
+    nobodys = seen.window and any(s.wide for s in world.seen.services)
+    if isinstance(end, Done) and not world.aborted and not nobodys:
         # 4: the same again has nothing to do, and so nothing to write.
         assert isinstance(decide(want, world.seen, world.now), Done)
 
@@ -479,9 +579,11 @@ def _scaled_by_hand(revision_hash: str, pods: int) -> Change:
 def _edited_by_hand(name: str, target: str | None) -> Change:
     def change(walk: Walk) -> None:
         edited = tuple(
-            dataclasses.replace(s, target=target) if s.name == name else s
+            dataclasses.replace(s, target=target, wide=False) if s.name == name else s
             for s in walk.seen.services
         )
+        if any(s.kind == ROUTE and s.name == name for s in edited):
+            edited = _reweighted(walk.seen.services, target)
         walk.seen = with_slices(dataclasses.replace(walk.seen, services=edited))
         found = walk.seen.revision(target)
         # Between updates somebody may go back by hand; a revision in flight or
@@ -495,8 +597,53 @@ def _edited_by_hand(name: str, target: str | None) -> Change:
     return change
 
 
+def _reweighted(
+    services: tuple[ServiceSeen, ...], target: str | None
+) -> tuple[ServiceSeen, ...]:
+    """Somebody leads a route to a revision; to each of its Services if to none."""
+    shown = [s.name for s in services if s.kept and s.target == target]
+
+    def edited(s: ServiceSeen) -> ServiceSeen:
+        if not s.kept:
+            return s
+        if target is None:
+            return dataclasses.replace(s, weight=50)
+        if shown:
+            return dataclasses.replace(s, weight=int(s.name == shown[0]))
+        return dataclasses.replace(s, target=target, wide=False) if s.weight else s
+
+    return routes_follow(tuple(edited(s) for s in services))
+
+
+def _gateways(refused: str) -> Change:
+    def change(walk: Walk) -> None:
+        walk.refused = refused
+        walk.seen = answered(walk.seen, refused)
+
+    return change
+
+
+def _backend_deleted(name: str) -> Change:
+    def change(walk: Walk) -> None:
+        kept = tuple(
+            dataclasses.replace(s, exists=False, target=None)
+            if s.kept and s.name == name
+            else s
+            for s in walk.seen.services
+        )
+        walk.seen = with_slices(
+            dataclasses.replace(walk.seen, services=routes_follow(kept))
+        )
+
+    return change
+
+
 def _record_lost(walk: Walk) -> None:
     walk.seen = dataclasses.replace(walk.seen, record=Record(), record_exists=False)
+
+
+def _drain_lost(walk: Walk) -> None:
+    _record_changes(drain=None)(walk)
 
 
 def _record_changes(**changes: t.Any) -> Change:
@@ -585,6 +732,9 @@ changes = st.one_of(
         _measures, st.lists(st.sampled_from([*FINAL, RUNNING]), min_size=1, max_size=9)
     ),
     st.just(_slices_lag),
+    st.just(_drain_lost),
+    st.builds(_gateways, st.sampled_from(["", "it is refused"])),
+    st.builds(_backend_deleted, st.sampled_from(BACKENDS)),
     st.builds(_revision_changes, released, parameters=st.none()),
     st.builds(_revision_changes, released, autoscaled=st.booleans()),
 )
@@ -619,8 +769,13 @@ class Interfered(Walk):
 
 
 def at_rest(with_preview: bool = True, services: int = 1) -> Observed:
-    """V1 is stable; V0 is an old one without pods."""
+    """V1 is stable; V0 is an old one without pods.
+
+    :param services: how many active ones there are; ROUTED: users come by a route.
+    """
     found = [service(V1, name) for name in ("web", "api")[:services]]
+    if services == ROUTED:
+        found += routed((V1, V0))
     if with_preview:
         found.append(preview(V1))
     record = Record(
@@ -658,7 +813,7 @@ def modules(deployed: tuple[str, Parameters], approve: bool, abort: bool) -> lis
         max_size=3,
     ),
     st.lists(st.tuples(st.integers(0, 60), changes), max_size=6),
-    st.integers(1, 2),
+    st.integers(ROUTED, 2),
 )
 @settings(max_examples=examples(150))
 def test_nothing_that_others_do_leads_to_harm(
@@ -701,7 +856,7 @@ def paused(release: Parameters, services: int) -> Observed:
         min_size=1,
         max_size=3,
     ),
-    st.integers(1, 2),
+    st.integers(ROUTED, 2),
 )
 @settings(max_examples=examples(150))
 def test_a_shut_gate_stays_shut(
@@ -735,7 +890,7 @@ def test_a_cutover_waits_for_the_slices(release: Parameters, approve: bool) -> N
         walk.seen = dataclasses.replace(walk.seen, record=step.record)
 
 
-@given(releases, st.integers(1, 2), st.booleans())
+@given(releases, st.integers(ROUTED, 2), st.booleans())
 @settings(max_examples=examples(60))
 def test_an_update_left_alone_reaches_its_end(
     release: Parameters, services: int, with_preview: bool
@@ -833,6 +988,7 @@ def test_an_abort_that_was_ended_midway_is_gone_on_with(ended_after: int) -> Non
             World.run(walk, abort, 1)
         except AssertionError as error:
             assert "no end after" in str(error)
+        walk.end()
     began = walk.seen != seen
     walk.run(Want(RETIRED))
     assert walk.seen.targets("active") == {V1 if began else V2}
@@ -852,6 +1008,7 @@ def killed_after(walk: World, steps: int, wanted: t.Iterable[Want]) -> None:
         except AssertionError as error:
             if "no end after" not in str(error):
                 raise
+    walk.end()
 
 
 GOALS = {
@@ -878,7 +1035,9 @@ def resume(walk: World) -> Step:
     raise AssertionError(f"{task} is never done: {walk.seen}")
 
 
-@given(releases, st.integers(1, 2), st.booleans(), st.booleans(), st.integers(1, 40))
+@given(
+    releases, st.integers(ROUTED, 2), st.booleans(), st.booleans(), st.integers(1, 40)
+)
 @settings(max_examples=examples(120))
 def test_what_was_killed_anywhere_is_resumed_to_its_end(
     release: Parameters, services: int, with_preview: bool, abort: bool, steps: int

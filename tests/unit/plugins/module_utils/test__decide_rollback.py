@@ -15,11 +15,6 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state 
     INCONCLUSIVE,
     RUNNING,
 )
-from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
-    Want,
-    is_quick_way_back,
-    previous_stable,
-)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._parameters import (
     Parameters,
     canonical,
@@ -43,6 +38,11 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     EndMeasurement,
     Revive,
     Scale,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
+    Want,
+    is_quick_way_back,
+    previous_stable,
 )
 from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     NOW,

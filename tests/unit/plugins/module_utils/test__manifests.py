@@ -203,11 +203,14 @@ def test_a_proof_service_asks_for_the_future_selector() -> None:
     live = changed(SERVICE, "spec/ipFamilies", ["IPv6", "IPv4"])
     live["spec"]["selector"][names.LABEL_HASH] = "0123456789"
     live["spec"]["ports"][0]["nodePort"] = 30123
+    live["spec"]["publishNotReadyAddresses"] = True
     made = manifests.proof_body(live, "web", "shop", GOLDEN)
     assert made["spec"]["clusterIP"] == "None"
     assert made["spec"]["selector"] == {"app": "web", names.LABEL_HASH: GOLDEN}
     assert made["spec"]["ports"] == [{"port": 80, "targetPort": "http"}]
     assert made["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
+    # Who would get requests without being ready is seen here first.
+    assert made["spec"]["publishNotReadyAddresses"] is True
 
 
 @pytest.mark.parametrize("name", ["", "Web", "-web", "web-", "a.b", "w" * 53])

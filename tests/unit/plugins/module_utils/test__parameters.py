@@ -43,6 +43,12 @@ names = st.from_regex(r"[a-z]{1,5}", fullmatch=True)
         preview_replica_count=st.none() | st.integers(1, 3),
         scale_up_steps=st.sampled_from([steps("100%"), steps("1"), steps("5%", "50%")]),
         scale_up_interval_seconds=st.integers(0, 9),
+        drain_http=st.sampled_from(["", '{"method":"GET","path":"/","port":80}']),
+        drain_exec=st.sampled_from(["", '{"command":["/app","drain"]}']),
+        drain=st.sampled_from(["", '{"metrics":[{"name":"a"}]}']),
+        drain_timeout_seconds=st.integers(0, 99),
+        scale_down_steps=st.sampled_from([steps("0"), steps("50%"), steps("2", "1")]),
+        scale_down_interval_seconds=st.integers(0, 9),
         auto_promotion_enabled=st.booleans(),
         auto_promotion_seconds=st.integers(0, 9),
         scale_down_delay_seconds=st.integers(-1, 9),
@@ -183,3 +189,36 @@ def test_refusals(changes: dict[str, t.Any], sentence: str) -> None:
 def test_messages_name_the_variable_as_the_user_does() -> None:
     with pytest.raises(BadInput, match="^bluegreen_auto_promotion_seconds: "):
         validate(parameters(auto_promotion_seconds=-1), "bluegreen_")
+
+
+@pytest.mark.parametrize(
+    ("given_", "full", "sizes"),
+    [
+        (steps("0"), 5, (0,)),
+        (steps("50%"), 5, (3, 0)),
+        (steps("3", "1", "0"), 5, (3, 1, 0)),
+        (steps("100%", "50%", "50%", "10%"), 4, (2, 1, 0)),
+        (steps("9"), 4, (0,)),
+        (steps("50%"), 1, (0,)),
+    ],
+)
+def test_falling_sizes(
+    given_: tuple[Size, ...], full: int, sizes: tuple[int, ...]
+) -> None:
+    assert parameters(scale_down_steps=given_).falling_sizes(full) == sizes
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"scale_down_steps": ()}, "scale_down_steps: the list is empty"),
+        ({"scale_down_steps": steps("101%")}, "101% is above the revision's size"),
+        ({"scale_down_steps": steps("1", "2")}, "2 comes after 1 and is higher"),
+        ({"scale_down_steps": steps("10%", "3")}, "3 comes after 10% and is higher"),
+        ({"drain_timeout_seconds": -1}, "drain_timeout_seconds: -1 is too low"),
+        ({"scale_down_interval_seconds": -1}, "scale_down_interval_seconds: -1"),
+    ],
+)
+def test_an_end_that_is_none_is_refused(changes: dict[str, t.Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        validate(parameters(**changes))
