@@ -101,6 +101,33 @@ options:
       - V(0) scales it down at once, V(-1) never.
     type: int
     default: 30
+  on_failure:
+    description:
+      - What becomes of a release that does not pass an analysis, or its progress
+        deadline with O(progress_deadline_abort).
+      - V(abort) brings the users back to the stable revision.
+      - V(hold) leaves everything where it is for a person to look at. The task fails,
+        and so does every later run, until the release is aborted, promoted in full, or
+        its manifest is deployed again, which measures it anew.
+      - A cutover is never held half done. There the release is aborted.
+    type: str
+    choices: [abort, hold]
+    default: abort
+  preview_when_idle:
+    description:
+      - What the preview Services select while no update is in flight.
+      - V(stable) is the stable revision, V(none) nothing at all, so that whoever gets
+        an answer knows that the new revision gave it.
+    type: str
+    choices: [stable, none]
+    default: stable
+  gate_first_deploy:
+    description:
+      - Whether the very first release passes its analyses and its pause, too.
+      - Until it is promoted, the active Services select nothing.
+      - It has nothing to go back to, so where it fails it is held.
+    type: bool
+    default: false
   progress_deadline_seconds:
     description:
       - How long the release may go without another pod becoming available, in seconds.

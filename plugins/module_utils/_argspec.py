@@ -74,6 +74,13 @@ RELEASE: Spec = {
     "scale_down_delay_seconds": {"type": "int", "default": 30},
     "scale_down_delay_revision_limit": {"type": "int"},
     "abort_scale_down_delay_seconds": {"type": "int", "default": 30},
+    "on_failure": {"type": "str", "choices": ["abort", "hold"], "default": "abort"},
+    "preview_when_idle": {
+        "type": "str",
+        "choices": ["stable", "none"],
+        "default": "stable",
+    },
+    "gate_first_deploy": {"type": "bool", "default": False},
     "progress_deadline_seconds": {"type": "int"},
     "progress_deadline_abort": {"type": "bool", "default": False},
     "min_ready_seconds": {"type": "int"},

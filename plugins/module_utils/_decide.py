@@ -26,7 +26,6 @@ from ._analysis.state import (
 )
 from ._decide_cutover import (
     await_published,
-    can_go_back,
     close_window,
     lost_in_window,
     move,
@@ -37,6 +36,7 @@ from ._decide_cutover import (
     wait,
     wait_for_pods,
 )
+from ._decide_failure import can_go_back, stay_held
 from ._drain import Drain
 from ._model import ROUTE, SERVICE, Observed, Revision, ServiceSeen, describe, listed
 from ._parameters import NEVER, Parameters
@@ -267,6 +267,7 @@ def _heed_request(view: View) -> Step | None:
         f"{how} was approved by {request.by}",
         request=None,
         approved=True,
+        held="" if full else view.record.held,
         fast=full or view.record.fast,
         promote_at=None,
         phase=PROGRESSING,
@@ -319,7 +320,7 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     if view.moving_to(stable.hash):
         # Seen to serve again: how many more it needs is no reason to keep the target.
         return prove_after(view, stable, 1) or view.note(intent={})
-    step = _direct_preview(view, stable, f"{view.name()} is aborted")
+    step = _rest_preview(view, stable, f"{view.name()} is aborted")
     if step is not None:
         return step
     if target is not None and not target.aborted:
@@ -346,7 +347,7 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
         message=message,
         active=stable.hash,
         stable=stable.hash,
-        preview=stable.hash if view.preview else "",
+        preview=_shown_at_rest(view, stable),
         retire_at=retire_at,
     )
     return Note(
@@ -546,6 +547,7 @@ def _start(view: View) -> Step | None:
         started_at=view.now,
         promote_at=None,
         approved=False,
+        held="",
         fast=fast,
         scale_at=None,
         scale_from=0,
@@ -610,7 +612,7 @@ def _create(view: View) -> Step | None:
     if view.target is None:
         # Where nothing serves yet there is nobody to be gentle to, and a Service that
         # directs to it already would take its first step for the whole.
-        at_once = view.first or view.is_active
+        at_once = (view.first and not view.gates_first) or view.is_active
         size = view.full if at_once else view.sizes[0]
         return CreateRevision(view.target_hash, view.newest_number, size)
     if view.in_flight and not view.is_active and _must_revive(view, view.target):
@@ -618,10 +620,34 @@ def _create(view: View) -> Step | None:
     absent = tuple(
         s.name for s in view.seen.services if not s.exists and s.kind == SERVICE
     )
+    if absent and not _reaches_users(view):
+        shut = tuple(s.name for s in view.seen.with_role(names.ROLE_ACTIVE))
+        shut = tuple(name for name in shut if name in absent)
+        if shut:
+            return CreateServices(shut, names.NO_REVISION)
     if absent:
         home = view.active or (None if view.first else view.stable) or view.target
         return CreateServices(absent, home.hash)
     return None
+
+
+def _shut_first(view: View) -> Step | None:
+    """No user reaches the pods of the first revision before it has passed its gates:
+    the active Services select nothing until then, not whatever has their labels.
+    """
+    if not view.in_flight or _reaches_users(view):
+        return None
+    # What users reach already, stays within their reach.
+    plain = tuple(
+        s.name for s in view.serving if s.target is None and not s.endpoints.ready
+    )
+    why = "nobody reaches the first revision before it is promoted"
+    return Point(plain, names.NO_REVISION, why) if plain else None
+
+
+def _reaches_users(view: View) -> bool:
+    """Whether the target may be reached by whoever reaches an active Service."""
+    return not view.gates_first or view.cutting_over or view.is_active
 
 
 def _update_parameters(view: View) -> Step | None:
@@ -749,18 +775,30 @@ def _reach_first_step(view: View, target: Revision) -> Step | None:
     return prove(view, target, first_step)
 
 
-def _direct_preview(
-    view: View,
-    revision: Revision,
-    why: str = "it shows the stable revision between updates",
-) -> Step | None:
-    """The preview Services that direct elsewhere, to a revision."""
-    away = tuple(s.name for s in view.preview if s.target != revision.hash)
-    return Point(away, revision.hash, why) if away else None
+def _direct_preview(view: View, to: str, why: str) -> Step | None:
+    """The preview Services that direct elsewhere, to what has that hash."""
+    away = tuple(s.name for s in view.preview if s.target != to)
+    return Point(away, to, why) if away else None
+
+
+def _rest_preview(view: View, stable: Revision, why: str = "") -> Step | None:
+    """The preview Services to what they show between updates."""
+    to = view.preview_at_rest(stable)
+    if to == names.NO_REVISION:
+        return _direct_preview(view, to, why or "it shows nothing between updates")
+    why = why or "it shows the stable revision between updates"
+    return _direct_preview(view, to, why)
+
+
+def _shown_at_rest(view: View, stable: Revision) -> str:
+    """The revision that the preview Services show between updates; empty: none."""
+    shown = view.preview_at_rest(stable)
+    return shown if view.preview and shown != names.NO_REVISION else ""
 
 
 def _show_preview(view: View, target: Revision) -> Step | None:
-    step = _direct_preview(view, target, f"{describe(target)} is shown to a few users")
+    why = f"{describe(target)} is shown to a few users"
+    step = _direct_preview(view, target.hash, why)
     if step is not None:
         return step
     if at_least(view.record.stage, PREVIEWED):
@@ -978,14 +1016,13 @@ def _verify(view: View) -> Step | None:
     step = prove_after(view, target, max(target.replicas, 1)) or _watch_on(view)
     if step is not None:
         return step
-    step = _direct_preview(view, target)
-    if step is not None:
-        return step
     if record.stage != PROMOTED and view.must_be_confirmed:
         back = view.stable if view.in_flight else _way_back_without_record(view)
-        if back is not None:
-            return _promoted(view, target, back)
-    return _verified(view, target)
+        if back is not None or view.gates_first:
+            why = f"{describe(target)} is to be confirmed"
+            shown = _direct_preview(view, target.hash, why)
+            return shown or _promoted(view, target, back)
+    return _rest_preview(view, target) or _verified(view, target)
 
 
 def _watch_on(view: View) -> Step | None:
@@ -1011,7 +1048,7 @@ def _way_back_without_record(view: View) -> Revision | None:
     return max(running, key=lambda r: r.number, default=None)
 
 
-def _promoted(view: View, target: Revision, back: Revision) -> Note:
+def _promoted(view: View, target: Revision, back: Revision | None) -> Note:
     """The cutover was seen; whether it was right is measured now."""
     say = f"{describe(target)} is active; the post-promotion analysis is to confirm it"
     return view.note(
@@ -1022,7 +1059,7 @@ def _promoted(view: View, target: Revision, back: Revision) -> Note:
         phase=PROGRESSING,
         message=f"revision {target.number} serves all users and is to be confirmed",
         active=target.hash,
-        stable=back.hash,
+        stable=back.hash if back is not None else "",
         # What opened the gate before the promotion accepts nothing after it.
         approved=False,
         intent={},
@@ -1056,7 +1093,7 @@ def _verified(view: View, target: Revision) -> Note:
         message=f"revision {number} is stable and serves all users",
         active=target.hash,
         stable=target.hash,
-        preview=target.hash if view.preview else "",
+        preview=_shown_at_rest(view, target),
         last_number=max(number, view.record.last_number),
     ).closed(view.now, "promoted", number)
     settled = View(view.want, dataclasses.replace(view.seen, record=record), view.now)
@@ -1073,7 +1110,7 @@ def _verified(view: View, target: Revision) -> Note:
 
 def _back_to_rest(view: View, target: Revision) -> Step | None:
     """The stable revision is wanted and active again, after an abort or a supersede."""
-    step = _direct_preview(view, target)
+    step = _rest_preview(view, target)
     if step is not None:
         return step
     if view.want.deploy is None:
@@ -1087,7 +1124,7 @@ def _back_to_rest(view: View, target: Revision) -> Step | None:
         phase=HEALTHY,
         message=f"revision {target.number} is stable and serves all users",
         active=target.hash,
-        preview=target.hash if view.preview else "",
+        preview=_shown_at_rest(view, target),
         progress_at=None,
     )
 
@@ -1099,7 +1136,7 @@ def _settle(view: View) -> Step | None:
         return None
     if view.has_proof_to_close:
         return CloseProof()
-    step = _direct_preview(view, target)
+    step = _rest_preview(view, target)
     if step is not None:
         return step
     if view.record.progress_at is not None:
@@ -1194,7 +1231,9 @@ _RULES: tuple[Rule, ...] = (
     _skip_gates,
     _retarget,
     _supersede,
+    stay_held,
     _start,
+    _shut_first,
     _create,
     _keep_budgets,
     _update_parameters,
@@ -1238,6 +1277,9 @@ def _rest_task(view: View) -> str:
         return "scale_down"
     if _decide_drain.is_measured(view, waits):
         return "scale_down"
+    if view.record.held:
+        # It says what a person has to decide.
+        return "promote"
     settle = Want(VERIFIED, view.target_hash, inline=view.want.inline)
     if not isinstance(decide(settle, view.seen, view.now), Done):
         return "promote"

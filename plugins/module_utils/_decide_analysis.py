@@ -25,12 +25,13 @@ from ._analysis.state import (
     SUCCESSFUL,
     AnalysisState,
 )
+from ._decide_failure import give_up
 from ._drain import Drain
 from ._errors import BadInput
 from ._model import describe
-from ._record import Record, Request
-from ._stages import PAUSED, PHASE_PAUSED, PROGRESSING
-from ._steps import Done, EndMeasurement, Event, Fail, Measure, Note, Step, Wait
+from ._record import Record
+from ._stages import PAUSED, PHASE_PAUSED
+from ._steps import Done, EndMeasurement, Event, Measure, Note, Step, Wait
 
 if t.TYPE_CHECKING:
     from ._measuring import Measured
@@ -195,14 +196,7 @@ def _conclude(view: View, kind: str, state: AnalysisState) -> Step | None:
         accepted = view.record.approved or view.want.approve
         return None if accepted else Done()
     reason = f"its {kind} analysis ({state.message})"
-    stable, target = view.stable, view.target
-    if stable is None or target is None or stable.hash == target.hash:
-        return Fail(
-            f"{view.name()} did not pass {reason}, and there is no other revision to"
-            " go back to; deploy a corrected manifest.",
-            degrades=True,
-        )
-    return view.note(phase=PROGRESSING, request=Request("abort", target.hash, reason))
+    return give_up(view, reason)
 
 
 def _end_what_goes_on(

@@ -13,6 +13,7 @@ import typing as t
 from datetime import timedelta
 
 from . import _names as names
+from ._decide_failure import can_go_back, give_up
 from ._model import ROUTE, Observed, Revision, ServiceSeen, describe, listed
 from ._parameters import ATOMIC
 from ._record import Request
@@ -141,27 +142,13 @@ def wait(view: View, revision: Revision, have: int, what: str) -> Step:
         return Wait(what, deadline, "until its progress deadline")
     goes_back = view.parameters.progress_deadline_abort or view.is_active
     if goes_back and can_go_back(view, revision):
-        return view.note(
-            f"{what}: no progress for {seconds} s",
-            request=Request(
-                "abort", revision.hash, f"its progress deadline of {seconds} s"
-            ),
-        )
+        why = f"its progress deadline of {seconds} s"
+        return give_up(view, why, say=f"{what}: no progress for {seconds} s")
     return Fail(
         f"{what}; no further one became available within the progress deadline of"
         f" {seconds} s.",
         evidence=revision.hash,
         degrades=True,
-    )
-
-
-def can_go_back(view: View, revision: Revision) -> bool:
-    """Whether an abort of a release in flight has somewhere to go."""
-    return (
-        view.in_flight
-        and revision.hash == view.target_hash
-        and view.stable is not None
-        and view.stable.hash != revision.hash
     )
 
 

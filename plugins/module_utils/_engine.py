@@ -181,9 +181,7 @@ class Engine:
                     return self._arrive()
                 self._count(step)
                 self._take(step, seen, want)
-                if _shuts_gate(step, seen):
-                    # What was approved before accepts nothing that came after.
-                    want = dataclasses.replace(want, approve=False)
+                want = heeded(want, step, seen)
             except Conflict as error:
                 self._conflicts += 1
                 if self._conflicts > _MAX_CONFLICTS:
@@ -456,7 +454,8 @@ class Engine:
             self._record = self._record.degraded(message).noted(
                 self._clock.now(), message
             )
-            self.flush()
+        # Why it is held is to be known to whoever runs next.
+        self.flush()
         raise BluegreenError(message)
 
     # -- acts ----------------------------------------------------------------------
@@ -601,12 +600,16 @@ class Engine:
         return seen
 
 
-def _shuts_gate(step: Step, seen: Observed) -> bool:
-    return (
-        isinstance(step, Note)
-        and step.record.phase == PHASE_PAUSED
-        and seen.record.phase != PHASE_PAUSED
-    )
+def heeded(want: Want, step: Step, seen: Observed) -> Want:
+    """What is still wanted after a step: what was asked for before a gate was shut, or
+    a release held, accepts nothing that came after.
+    """
+    if not isinstance(step, Note):
+        return want
+    pauses = step.record.phase == PHASE_PAUSED and seen.record.phase != PHASE_PAUSED
+    if pauses or (step.record.held and not seen.record.held):
+        return dataclasses.replace(want, approve=False, full=False, retry=False)
+    return want
 
 
 def _known(seen: Observed, revision_hash: str) -> Revision:
@@ -626,6 +629,8 @@ def describe_step(step: Act, seen: Observed) -> str:
     """One act, as plans and live lines say it."""
     which = getattr(step, "hash", None)
     revision = describe(seen.revision(which), f"revision {which}")
+    if which == names.NO_REVISION:
+        revision = "nothing"
     if isinstance(step, (CreateRevision, Revive)):
         verb = "create" if isinstance(step, CreateRevision) else "start anew"
         name = f"revision {step.number} ({which})"

@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from . import _names as names
 from ._parameters import Parameters
 from ._record import Record
 
@@ -173,8 +174,9 @@ class Observed:
     @property
     def active_hash(self) -> str | None:
         """The revision that every active Service directs to; none if they differ."""
-        targets = self.targets("active")
-        return next(iter(targets)) if len(targets) == 1 else None
+        targets = self.targets(names.ROLE_ACTIVE)
+        hash_ = next(iter(targets)) if len(targets) == 1 else None
+        return None if hash_ == names.NO_REVISION else hash_
 
     @property
     def next_number(self) -> int:

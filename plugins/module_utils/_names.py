@@ -32,6 +32,9 @@ ANNOTATION_ROLE = f"{PREFIX}/role"
 # copied onto their EndpointSlices and so rewrite each of them.
 ANNOTATION_ROLLOUT = f"{PREFIX}/rollout"
 
+# The hash of no revision: what a Service of ours that selects nothing names.
+NO_REVISION = "none"
+
 ROLE_ACTIVE = "active"
 ROLE_PREVIEW = "preview"
 ROLE_PROOF = "proof"

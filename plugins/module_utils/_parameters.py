@@ -27,6 +27,20 @@ ATOMIC = "atomic"
 OVERLAP = "overlap"
 CUTOVERS = (AUTO, ATOMIC, OVERLAP)
 
+# What becomes of a release that has failed.
+ABORT = "abort"
+HOLD = "hold"
+
+# What the preview Services show while no update is in flight.
+STABLE_REVISION = "stable"
+NOTHING = "none"
+
+_CHOICES = {
+    "cutover": CUTOVERS,
+    "on_failure": (ABORT, HOLD),
+    "preview_when_idle": (STABLE_REVISION, NOTHING),
+}
+
 _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 # Structures, which are kept as canonical JSON text; empty: none.
@@ -94,6 +108,10 @@ class Parameters:
     scale_down_delay_seconds: int = 30
     scale_down_delay_revision_limit: int | None = None
     abort_scale_down_delay_seconds: int = 30
+    on_failure: str = ABORT
+    preview_when_idle: str = STABLE_REVISION
+    # Whether the very first release passes its analyses and its pause, too.
+    gate_first_deploy: bool = False
     progress_deadline_seconds: int = 600
     progress_deadline_abort: bool = False
     min_ready_seconds: int = 0
@@ -289,10 +307,11 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
             f"{prefix}probe_max_errors: there is no probe whose errors could be"
             f" counted; give {prefix}probe, or leave this out."
         )
-    if p.cutover not in CUTOVERS:
-        raise BadInput(
-            f"{prefix}cutover: {p.cutover!r} is none of {', '.join(CUTOVERS)}."
-        )
+    for name, choices in _CHOICES.items():
+        if getattr(p, name) not in choices:
+            raise BadInput(
+                f"{prefix}{name}: {getattr(p, name)!r} is none of {', '.join(choices)}."
+            )
     _validate_services(p, prefix)
     if p.route:
         _validate_route(p, prefix)
@@ -319,6 +338,11 @@ def _validate_route(p: Parameters, prefix: str) -> None:
         raise BadInput(
             f"{prefix}route: {p.route!r} cannot name an HTTPRoute; give the name of one"
             " in the namespace."
+        )
+    if p.gate_first_deploy:
+        raise BadInput(
+            f"{prefix}gate_first_deploy: HTTPRoute {p.route} always sends its users"
+            " somewhere; leave it out, or release once without route."
         )
     if len(p.active_services) != 2:
         raise BadInput(

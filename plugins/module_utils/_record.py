@@ -62,6 +62,8 @@ class Record:
     approved: bool = False
     # Neither analysis nor pause: a way back that needs none, or a person's decision.
     fast: bool = False
+    # What the release did not pass, where it is held for a person to decide.
+    held: str = ""
     # The next step of the scale-up may be taken at this instant.
     scale_at: datetime | None = None
     # The size at which it is held until then.
@@ -141,6 +143,7 @@ class Record:
             promote_at=None,
             approved=False,
             fast=False,
+            held="",
             scale_at=None,
             progress_at=None,
             narrow_at=None,
@@ -214,6 +217,8 @@ class Record:
             values[key] = number if isinstance(number, int) else 0
         values["approved"] = details.get("approved") is True
         values["fast"] = details.get("fast") is True
+        held = details.get("held")
+        values["held"] = held if isinstance(held, str) else ""
         values["retire_at"] = {
             k: instant
             for k, v in _as_mapping(details.get("retire_at")).items()

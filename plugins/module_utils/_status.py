@@ -120,7 +120,7 @@ def _brief(seen: Observed, revision_hash: str | None) -> dict[str, t.Any] | None
 
 
 def _preview_hash(seen: Observed) -> str | None:
-    targets = seen.targets(names.ROLE_PREVIEW)
+    targets = seen.targets(names.ROLE_PREVIEW) - {names.NO_REVISION}
     return next(iter(targets)) if len(targets) == 1 else None
 
 
@@ -237,6 +237,8 @@ def _backend_line(service: ServiceSeen, seen: Observed) -> str:
 
 
 def _where(service: ServiceSeen, seen: Observed) -> str:
+    if service.target == names.NO_REVISION:
+        return "-> nothing"
     revision = seen.revision(service.target)
     where = f"revision {revision.number}" if revision else "no revision of this rollout"
     return f"-> {where}, {len(service.endpoints.ready)} ready"

@@ -582,7 +582,11 @@ def _rollout(task: Task) -> Result:
         route=p.route,
     )
     want = Want(
-        goal=PREVIEWED, hash=release.deployment.hash, deploy=p, inline=task.inline
+        goal=PREVIEWED,
+        hash=release.deployment.hash,
+        deploy=p,
+        retry=bool(task.params["retry_aborted"]),
+        inline=task.inline,
     )
     task.want = want
     route = RouteCheck(
@@ -626,7 +630,8 @@ def _close_first(task: Task, want: Want, release: Release) -> None:
 
 
 def _refuse_to_retry(task: Task, release: Release) -> None:
-    """Where a scheduled run must not try again what a person has to look at.
+    """Where a scheduled run must not try again what a person has to look at. One that
+    is held stays so, and the state machine says it.
 
     :raises BadInput: the revision was aborted.
     """

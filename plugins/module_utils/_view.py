@@ -18,7 +18,7 @@ from functools import cached_property
 from . import _names as names
 from ._analysis.state import INCONCLUSIVE, POST_PROMOTION, PRE_PROMOTION, SUCCESSFUL
 from ._model import ROUTE, Observed, Revision, ServiceSeen, describe
-from ._parameters import ATOMIC, AUTO, OVERLAP, Parameters
+from ._parameters import ATOMIC, AUTO, NOTHING, OVERLAP, Parameters
 from ._stages import ANALYSED, PAUSED, RETIRED, STABLE, VERIFIED, at_least
 from ._steps import Event, Note
 
@@ -37,6 +37,8 @@ class Want:
     abort: bool = False
     # Whether the deploy is a way back, which may need no gates.
     rollback: bool = False
+    # Whether a release that is held is tried again.
+    retry: bool = False
     # Whether to skip what is left of analysis and pauses, as a person's decision.
     full: bool = False
     # Whether to stay for countdowns and delays.
@@ -193,6 +195,18 @@ class View:
         )
 
     @cached_property
+    def gates_first(self) -> bool:
+        """Whether the target is the first one and is to pass its gates all the same."""
+        return self.first and self.parameters.gate_first_deploy
+
+    @cached_property
+    def needs_no_gates(self) -> bool:
+        """Whether the target passes neither analysis nor pause: the very first one has
+        nothing to go back to.
+        """
+        return self.fast or (self.first and not self.gates_first)
+
+    @cached_property
     def is_active(self) -> bool:
         """Whether every active Service directs to the target."""
         return (
@@ -258,11 +272,8 @@ class View:
         return given if given > taken else self.seen.next_number
 
     def analysis_text(self, kind: str) -> str:
-        """The composed analysis of that kind; empty if none is asked for.
-
-        The very first release has nothing to go back to, and so none.
-        """
-        return "" if self.first or self.fast else self.parameters.analysis(kind)
+        """The composed analysis of that kind; empty if none is asked for."""
+        return "" if self.needs_no_gates else self.parameters.analysis(kind)
 
     @property
     def fast(self) -> bool:
@@ -282,7 +293,7 @@ class View:
     @cached_property
     def gate_open(self) -> bool:
         """Whether the target may be promoted once it is analysed."""
-        if self.first or self.fast or self.record.approved or self.want.approve:
+        if self.needs_no_gates or self.record.approved or self.want.approve:
             return True
         p = self.parameters
         if not p.auto_promotion_enabled or self.is_inconclusive(PRE_PROMOTION):
@@ -318,6 +329,14 @@ class View:
     def preview(self) -> tuple[ServiceSeen, ...]:
         """The preview Services that exist."""
         return tuple(s for s in self.seen.with_role(names.ROLE_PREVIEW) if s.exists)
+
+    def preview_at_rest(self, revision: Revision) -> str:
+        """What the preview Services name while that revision is stable and no update
+        is in flight.
+        """
+        asked = revision.parameters or self.parameters
+        idle = asked.preview_when_idle == NOTHING
+        return names.NO_REVISION if idle else revision.hash
 
     def cutover_intent(self, revision_hash: str) -> dict[str, t.Any]:
         """What the record says before the active Services move."""

@@ -21,7 +21,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
     decide,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._engine import (
-    _shuts_gate,
+    heeded,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._measuring import (
     Measured,
@@ -261,8 +261,7 @@ class World:
                     return Fail(step.failure)
                 if isinstance(step, Note) and step.measured is not None:
                     self.seen = dataclasses.replace(self.seen, measured=())
-                if _shuts_gate(step, self._before):
-                    want = dataclasses.replace(want, approve=False)
+                want = heeded(want, step, self._before)
                 if isinstance(step, Note) and not want.abort and _aborts(step):
                     self.aborted = True
                     want = dataclasses.replace(

@@ -197,10 +197,11 @@ class Walk(World):
         if want.approve:
             return True
         others = [r for r in self.seen.revisions if r.hash != revision_hash]
-        if not self.promoted and all(r.aborted for r in others):
-            return True
         target = self.seen.revision(revision_hash)
         p = want.deploy or (target.parameters if target else None)
+        first = not self.promoted and all(r.aborted for r in others)
+        if first and (p is None or not p.gate_first_deploy):
+            return True
         if p is not None and p.auto_promotion_enabled and not p.auto_promotion_seconds:
             # It may be in force for no longer than the present run.
             self.approved.add(revision_hash)
@@ -223,7 +224,9 @@ class Walk(World):
             self._check_point(want, step)
         if isinstance(step, CreateServices):
             created = set(step.names) & {s.name for s in seen.with_role("active")}
-            assert not created or self.gate_open(want, step.hash), (step, seen)
+            shut = step.hash == names.NO_REVISION
+            opened = created and not shut
+            assert not opened or self.gate_open(want, step.hash), (step, seen)
         if isinstance(step, Delete):
             assert step.hash not in seen.targets("active"), (step, seen)
             found = seen.revision(step.hash)
@@ -282,7 +285,9 @@ class Walk(World):
         """What is measured before its promotion is promoted once it has passed."""
         target = self.seen.revision(step.hash)
         p = want.deploy or (target.parameters if target else None)
-        if p is None or step.hash in self.promoted or not self.promoted:
+        if p is None or step.hash in self.promoted:
+            return
+        if not self.promoted and not p.gate_first_deploy:
             return
         state = self.seen.record.analysis.get(PRE_PROMOTION)
         if p.pre_promotion_analysis and step.hash not in self.stages_passed:
@@ -305,6 +310,9 @@ class Walk(World):
         seen = self.seen
         active = {s.name: s for s in seen.with_role("active")}
         for name in set(step.services) & set(active):
+            if step.hash == names.NO_REVISION:
+                assert not active[name].endpoints.ready, (step, seen)
+                continue
             home = seen.revision(step.hash)
             assert home is not None and home.available > 0, (step, seen)
             assert self.gate_open(want, step.hash), (step, seen)
@@ -369,6 +377,9 @@ releases = st.builds(
     abort_scale_down_delay_seconds=st.sampled_from([-1, 0, 30]),
     progress_deadline_seconds=st.sampled_from([5, 600]),
     progress_deadline_abort=st.booleans(),
+    on_failure=st.sampled_from(["abort", "hold"]),
+    preview_when_idle=st.sampled_from(["stable", "none"]),
+    gate_first_deploy=st.booleans(),
     revision_history_limit=st.sampled_from([0, 1, 10]),
     cutover=st.sampled_from(["auto", "atomic", "overlap", "overlap"]),
     overlap_seconds=st.sampled_from([0, 10]),
@@ -429,6 +440,7 @@ records = st.builds(
     last_number=st.integers(0, 5),
     promote_at=instants,
     approved=st.booleans(),
+    held=st.sampled_from(["", "", "its pre-promotion analysis"]),
     scale_at=instants,
     scale_from=st.integers(0, 5),
     progress_at=instants,
@@ -493,6 +505,7 @@ wants = st.builds(
     goal=st.just(PREVIEWED),
     hash=known,
     deploy=releases,
+    retry=st.booleans(),
     inline=st.booleans(),
 )
 
@@ -515,9 +528,15 @@ def test_any_state_is_answered_within_the_invariants(
         shrinks = isinstance(step, Delete) or step.replicas < found.replicas
         assert not shrinks or step.hash not in seen.targets("active"), (step, seen)
     if isinstance(step, Point):
-        active = {s.name for s in seen.with_role("active")} & set(step.services)
+        directed = [s for s in seen.with_role("active") if s.name in step.services]
         home = seen.revision(step.hash)
-        assert not active or (home is not None and home.available > 0), (step, seen)
+        if step.hash == names.NO_REVISION:
+            assert not any(s.endpoints.ready for s in directed), (step, seen)
+        else:
+            assert not directed or (home is not None and home.available > 0), (
+                step,
+                seen,
+            )
     if isinstance(step, Wait) and step.until is not None:
         assert step.until > NOW, (step, seen)
     next_task(want, seen, NOW)
@@ -794,7 +813,7 @@ def modules(deployed: tuple[str, Parameters], approve: bool, abort: bool) -> lis
     """What the playbooks run one after the other."""
     revision_hash, release = deployed
     return [
-        Want(PREVIEWED, revision_hash, release),
+        Want(PREVIEWED, revision_hash, release, retry=True),
         Want(ANALYSED),
         Want(PAUSED),
         Want(STABLE if abort else PROMOTED, approve=approve, abort=abort),
@@ -919,7 +938,7 @@ def test_a_first_release_left_alone_reaches_its_end(
     release: Parameters, exists: bool
 ) -> None:
     walk = Walk(observed([], [service(None, exists=exists), preview(None, exists)]))
-    wanted = modules((V1, release), False, False)
+    wanted = modules((V1, release), release.gate_first_deploy, False)
     for want in wanted:
         assert isinstance(walk.run(want, 60), Done), walk.steps[-1]
     found = walk.seen.revision(V1)
