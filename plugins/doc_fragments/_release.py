@@ -25,13 +25,25 @@ options:
   definition:
     description:
       - The application's Deployment manifest as it is. Required with
-        O(state=released).
+        O(state=released), unless O(workload_ref) is given.
       - A mapping, YAML text, or the path of a file. A string with a newline, or
         with a colon and a space, is text. A path is looked up in the folder that
         ansible-playbook was started in, then in Ansible's search path, on the
         controller.
       - A change of C(spec.template) is a new revision; a change of C(spec.replicas) or
         of the options below is not.
+    type: raw
+  workload_ref:
+    description:
+      - A Deployment in the namespace that is kept as the template of the revisions,
+        instead of O(definition).
+      - Its name, or a mapping of C(name) and C(scale_down).
+      - A revision is made from its pod template, as the API server has it, whenever
+        that has changed. The Deployment itself is never rolled out by a release.
+      - With C(scale_down=on_success) it is scaled down to 0 pods once its users have
+        moved to a revision, after O(scale_down_delay_seconds). Its size is kept in an
+        annotation. With C(never), the default, it is left as it is.
+      - A Deployment that is paused, or owned by another object, is refused.
     type: raw
   active_service:
     description:

@@ -62,6 +62,7 @@ RELEASE: Spec = {
     },
     # Both are required to release.
     "definition": {"type": "raw"},
+    "workload_ref": {"type": "raw"},
     "active_service": {"type": "raw"},
     "preview_service": {"type": "raw"},
     "other_services": {"type": "list", "elements": "str", "default": []},

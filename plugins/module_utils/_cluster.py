@@ -18,6 +18,7 @@ from datetime import datetime
 
 from . import _names as names
 from . import _route as routes
+from . import _workload as workloads
 from ._api import Api, forbidden
 from ._balancers import Balancers, pods_of_revision, unhealthy_gate
 from ._clock import ServerClock, format_instant, parse_instant
@@ -30,7 +31,15 @@ from ._manifests import (
     proof_body,
     service_annotations,
 )
-from ._model import ROUTE, Autoscaler, Endpoints, Observed, Revision, ServiceSeen
+from ._model import (
+    ROUTE,
+    Autoscaler,
+    Endpoints,
+    Observed,
+    Revision,
+    ServiceSeen,
+    Workload,
+)
 from ._objects import (
     Object,
     annotation_of,
@@ -83,6 +92,9 @@ class Cluster:
         self.routes = Collection(self._path("httproutes", routes.GROUP_VERSION))
         # Only read while two revisions serve.
         self.pods_of_rollout = Collection(self._path("pods"), label)
+        # The Deployment that revisions are made from, where one is referred to.
+        self.workload = Collection(self._path("deployments", "apps/v1"))
+        self._workload_ref = ""
         self.balancers = Balancers(api, namespace)
         # The revision that the active Services were widened for.
         self._widened_for = ""
@@ -102,6 +114,7 @@ class Cluster:
         preview: tuple[str, ...] = (),
         budgets: bool = False,
         route: str = "",
+        workload_ref: str = "",
     ) -> None:
         """Read everything once.
 
@@ -109,6 +122,8 @@ class Cluster:
         :param route: the HTTPRoute between them, if users come through one.
         :param budgets: whether PodDisruptionBudgets are asked for; those that earlier
             releases asked for are read in any case.
+        :param workload_ref: refers to the Deployment that a revision is made from; none
+            means that of the newest revision.
         """
         self._inputs = inputs
         for collection in (
@@ -120,6 +135,8 @@ class Cluster:
             collection.load(self.api)
         if not active:
             active, preview, route = self._services_of_rollout()
+            workload_ref = self._kept_workload_ref()
+        self._load_workload(workload_ref)
         self._preview, self._route = preview, route
         self._active, self._backends = ((), active) if route else (active, ())
         self._load_route()
@@ -137,6 +154,16 @@ class Cluster:
         except NotFound:
             # The cluster has no Gateway API: then there is no such route.
             self.routes.items = {}
+
+    def _kept_workload_ref(self) -> str:
+        newest = max(self._revisions(), key=lambda r: r.number, default=None)
+        return newest.parameters.workload_ref if newest and newest.parameters else ""
+
+    def _load_workload(self, reference: str) -> None:
+        self._workload_ref, name = reference, workloads.name_of(reference)
+        if name:
+            self.workload.query = {"fieldSelector": f"metadata.name={name}"}
+            self.workload.load(self.api)
 
     def load_budgets_once(self) -> None:
         """Read the PodDisruptionBudgets, unless this task has done so."""
@@ -171,6 +198,7 @@ class Cluster:
             self.budgets,
             self.routes,
             self.pods_of_rollout,
+            self.workload,
         ):
             if collection.version:
                 collection.load(self.api)
@@ -212,11 +240,16 @@ class Cluster:
             record_exists=raw is not None,
             autoscalers=self._autoscalers_seen(),
             budgets=self._budgets_seen(),
+            workload=self._workload_seen(),
             pods={
                 name: pod["metadata"]["labels"].get(names.LABEL_HASH, "")
                 for name, pod in self.pods_of_rollout.items.items()
             },
         )
+
+    def _workload_seen(self) -> Workload | None:
+        found = self.workload.items.get(workloads.name_of(self._workload_ref))
+        return None if found is None else workloads.seen(found, self._workload_ref)
 
     def _raw_record(self) -> Object | None:
         return self.records.items.get(names.record_name(self.rollout))
@@ -520,7 +553,7 @@ class Cluster:
     def wait(self, seconds: float) -> None:
         """Until something of the rollout changes, at most so long."""
         watched = [self.deployments, self.services, self.records]
-        maybe = (self.slices, self.routes, self.pods_of_rollout)
+        maybe = (self.slices, self.routes, self.pods_of_rollout, self.workload)
         watched += [c for c in maybe if c.version]
         watched += self.balancers.watched()
         self.watches.watch(watched)
@@ -671,9 +704,11 @@ class Cluster:
 
     def _reached_by(self, revision: Revision) -> list[str]:
         """The Services, read now, that send users to a revision's pods."""
+        return self._reaching_pods_of(self.deployments.items[revision.deployment])
+
+    def _reaching_pods_of(self, deployment: Object) -> list[str]:
         self.services.load(self.api)
         self._load_route()
-        deployment = self.deployments.items[revision.deployment]
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         wanted = {*self._active, *self._annotated(names.ROLE_ACTIVE)}
         wanted -= set(self._backends)
@@ -695,6 +730,22 @@ class Cluster:
                 " so it is not scaled down or deleted; direct the Service elsewhere"
                 " first."
             )
+
+    def end_workload(self) -> None:
+        """Scale the Deployment that is only a template down to 0 pods, if it still is
+        what was seen and no Service of the rollout sends users to them.
+        """
+        for known in tuple(self.workload.items.values()):
+            name = known["metadata"]["name"]
+            reached = self._reaching_pods_of(known)
+            if reached:
+                raise BluegreenError(
+                    f"Service {', '.join(reached)} selects pods of Deployment {name},"
+                    " so it is not scaled down; find out who changed the Service, then"
+                    " run again."
+                )
+            path = self._path("deployments", "apps/v1", name)
+            self.workload.take(self.api.patch(path, workloads.resize(known, 0)))
 
     def delete_revision(self, revision: Revision) -> None:
         """Delete the Deployment of an old revision without pods."""

@@ -64,6 +64,7 @@ from ._steps import (
     CreateServices,
     Delete,
     Done,
+    EndWorkload,
     Event,
     Fail,
     KeepBudget,
@@ -639,7 +640,9 @@ def _shut_first(view: View) -> Step | None:
         return None
     # What users reach already, stays within their reach.
     plain = tuple(
-        s.name for s in view.serving if s.target is None and not s.endpoints.ready
+        s.name
+        for s in view.serving
+        if s.kind == SERVICE and s.target is None and not s.endpoints.ready
     )
     why = "nobody reaches the first revision before it is promoted"
     return Point(plain, names.NO_REVISION, why) if plain else None
@@ -736,6 +739,25 @@ def _retire_due(view: View) -> Step | None:
         if step is not None:
             return step
     return None
+
+
+def _end_workload(view: View) -> Step | None:
+    """Its users have moved: the Deployment that is only a template needs no pods."""
+    workload, at = view.seen.workload, view.record.workload_at
+    at_rest = view.in_flight_hash is None and view.active is not None
+    if workload is None or not workload.ends_on_success or not at_rest:
+        return None
+    if workload.replicas == 0:
+        return None if at is None else view.note(workload_at=None)
+    if at is None:
+        # As with an old revision: not every node has followed yet.
+        delay = max(view.parameters_in_force.scale_down_delay_seconds, 0)
+        return view.note(workload_at=view.now + timedelta(seconds=delay))
+    if view.now < at:
+        what = f"Deployment {workload.name} keeps its pods"
+        stays = view.want.goal == RETIRED and view.want.inline
+        return Wait(what, at, "until it is scaled down") if stays else None
+    return EndWorkload(workload.name, f"{describe(view.active)} serves its users")
 
 
 def _schedule_retirement(view: View) -> Step | None:
@@ -1244,6 +1266,7 @@ _RULES: tuple[Rule, ...] = (
     _verify,
     _settle,
     _schedule_retirement,
+    _end_workload,
     _retire,
 )
 

@@ -37,6 +37,7 @@ from ._steps import (
     Delete,
     Done,
     EndMeasurement,
+    EndWorkload,
     Event,
     Fail,
     KeepBudget,
@@ -465,7 +466,7 @@ class Engine:
             self._perform_on_revision(step, seen, want)
         elif isinstance(step, (Scale, MarkAborted, Delete)):
             self._perform_on_known(step, _known(seen, step.hash))
-        elif isinstance(step, (Retarget, KeepBudget, RemoveBudget)):
+        elif isinstance(step, (Retarget, KeepBudget, RemoveBudget, EndWorkload)):
             self._perform_on_neighbours(step, seen)
         else:
             self._perform_on_services(step, seen)
@@ -505,13 +506,17 @@ class Engine:
             self.cluster.delete_revision(revision)
 
     def _perform_on_neighbours(
-        self, step: Retarget | KeepBudget | RemoveBudget, seen: Observed
+        self,
+        step: Retarget | KeepBudget | RemoveBudget | EndWorkload,
+        seen: Observed,
     ) -> None:
         if isinstance(step, Retarget):
             deployment = _known(seen, step.hash).deployment
             self.cluster.retarget(step.autoscaler, deployment)
         elif isinstance(step, KeepBudget):
             self.cluster.keep_budget(_known(seen, step.hash), step.spec)
+        elif isinstance(step, EndWorkload):
+            self.cluster.end_workload()
         else:
             self.cluster.remove_budget(step.hash)
 
@@ -671,9 +676,12 @@ def _describe_upkeep(
     | CloseProof
     | Retarget
     | KeepBudget
-    | RemoveBudget,
+    | RemoveBudget
+    | EndWorkload,
     revision: str,
 ) -> str:
+    if isinstance(step, EndWorkload):
+        return f"scale Deployment {step.name} down to 0 pods: {step.why}"
     if isinstance(step, Retarget):
         return (
             f"have HorizontalPodAutoscaler {step.autoscaler} decide the size of"

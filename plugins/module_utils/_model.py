@@ -124,6 +124,16 @@ class Autoscaler:
 
 
 @dataclass(frozen=True)
+class Workload:
+    """A Deployment that the user keeps as the template of revisions."""
+
+    name: str
+    replicas: int
+    # Whether it gives up its own pods once its users have moved to a revision.
+    ends_on_success: bool = False
+
+
+@dataclass(frozen=True)
 class Probed:
     """What requests of our own through an active Service have shown of a cutover."""
 
@@ -143,6 +153,8 @@ class Observed:
     record: Record = field(default_factory=Record)
     record_exists: bool = False
     autoscalers: tuple[Autoscaler, ...] = ()
+    # None where revisions are made from a manifest, or it is gone.
+    workload: Workload | None = None
     # The PodDisruptionBudgets of ours by revision, as Parameters.pdb gives them.
     budgets: t.Mapping[str, str] = field(default_factory=dict)
     # Whether this very run has widened the Services that are wide.

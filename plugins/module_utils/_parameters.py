@@ -46,7 +46,7 @@ _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 # Structures, which are kept as canonical JSON text; empty: none.
 _TEXTS = (
     *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
-    *("drain_http", "drain_exec", "drain"),
+    *("drain_http", "drain_exec", "drain", "workload_ref"),
 )
 _SIZES = ("scale_up_steps", "scale_down_steps")
 
@@ -98,6 +98,9 @@ class Parameters:
     """
 
     replicas: int | None = None
+    # The Deployment that revisions are made from, and when it gives up its pods, as
+    # canonical JSON text; empty: they are made from a manifest.
+    workload_ref: str = ""
     active_services: tuple[str, ...] = ()
     preview_services: tuple[str, ...] = ()
     preview_replica_count: int | None = None

@@ -29,7 +29,14 @@ MAX_BYTES = 256 * 1024
 FORMAT = "1"
 _MAX_TIMELINE = 200
 _MAX_HISTORY = 50
-_INSTANTS = ("promote_at", "scale_at", "progress_at", "started_at", "narrow_at")
+_INSTANTS = (
+    "promote_at",
+    "scale_at",
+    "progress_at",
+    "started_at",
+    "narrow_at",
+    "workload_at",
+)
 # ``promote_full`` also skips what is left of analysis and pauses.
 VERBS = ("promote", "promote_full", "abort")
 _FLAT = ("phase", "stage", "message", "active", "stable", "preview")
@@ -75,6 +82,8 @@ class Record:
     narrow_at: datetime | None = None
     # When each old revision is scaled down.
     retire_at: t.Mapping[str, datetime] = field(default_factory=dict)
+    # When the Deployment that is only a template gives up its pods.
+    workload_at: datetime | None = None
     # The end of the old revision whose delay is over, where it does not just go.
     drain: Drain | None = None
     # The next act, written before it: each selector before and after.
@@ -96,7 +105,8 @@ class Record:
             return self.scale_at
         if self.narrow_at is not None:
             return self.narrow_at
-        return min(self._ends().values(), default=None)
+        ends = [*self._ends().values(), self.workload_at]
+        return min(filter(None, ends), default=None)
 
     def _ends(self) -> dict[str, datetime]:
         """When each old revision goes on to its end."""
@@ -147,6 +157,7 @@ class Record:
             scale_at=None,
             progress_at=None,
             narrow_at=None,
+            workload_at=None,
             intent={},
             request=None,
         )

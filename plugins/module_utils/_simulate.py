@@ -26,6 +26,7 @@ from ._steps import (
     Cutover,
     Delete,
     EndMeasurement,
+    EndWorkload,
     KeepBudget,
     MarkAborted,
     Measure,
@@ -101,6 +102,9 @@ def after_write(step: Step, seen: Observed, want: Want) -> Observed:
         )
     if isinstance(step, Retarget):
         return _retargeted(step, seen)
+    if isinstance(step, EndWorkload) and seen.workload is not None:
+        ended = dataclasses.replace(seen.workload, replicas=0)
+        return dataclasses.replace(seen, workload=ended)
     if isinstance(step, (KeepBudget, RemoveBudget)):
         budgets = {k: v for k, v in seen.budgets.items() if k != step.hash}
         if isinstance(step, KeepBudget):

@@ -85,6 +85,14 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class EndWorkload:
+    """Scale the Deployment that is only the template of revisions down to nothing."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
 class OpenProof:
     """Point the proof Services at a revision; they are created if absent."""
 
@@ -244,5 +252,6 @@ Act: t.TypeAlias = """
     | Retarget
     | KeepBudget
     | RemoveBudget
+    | EndWorkload
 """
 Step: t.TypeAlias = "Act | Measure | EndMeasurement | Tell | Note | Wait | Done | Fail"

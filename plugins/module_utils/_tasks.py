@@ -35,12 +35,14 @@ from ._manifests import (
     parse_services,
 )
 from ._model import Observed, Revision, describe
+from ._objects import Object
 from ._parameters import AUTO, OVERLAP, Parameters, parse_size, validate
 from ._preflight import (
     Preflight,
     RouteCheck,
     absent_namespace,
     refusal_of_manager,
+    refuse_absent_namespace,
 )
 from ._record import Request
 from ._route import RIGHTS as ROUTE_RIGHTS
@@ -61,6 +63,7 @@ from ._status import rollout_result, tree, ways_back
 from ._steps import Done
 from ._surroundings import Surroundings, parse_budget
 from ._view import View, Want, full_size, is_quick_way_back, previous_stable
+from ._workload import definition_of, name_of, parse_workload_ref, refusal_of
 
 Params = t.Mapping[str, t.Any]
 Result = dict[str, t.Any]
@@ -69,7 +72,10 @@ _GOES_ON = ("analysis", "pause", "promote", "scale_down")
 _HEED_SECONDS = 60.0
 _ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis", "drain")
 # What is no plain value, and is parsed by itself.
-_PARSED = ("pdb", "probe", "drain_http", "drain_exec", *_ANALYSES)
+_PARSED = (
+    *("pdb", "probe", "drain_http", "drain_exec", "workload_ref"),
+    *_ANALYSES,
+)
 
 
 @dataclass(frozen=True)
@@ -368,16 +374,22 @@ class Release:
         object.__setattr__(self, "services", (*self.active, *self.preview))
 
 
-def parse_release(params: Params) -> Release:
+def parse_release(params: Params, workload: Object | None = None) -> Release:
     """The options of a deploy.
 
+    :param workload: the manifest that ``workload_ref`` leads to.
     :raises BadInput: one sentence about the first that is wrong.
     """
     namespace = params["namespace"]
-    for option in ("definition", "active_service"):
-        if params.get(option) is None:
+    reference = parse_workload_ref(params.get("workload_ref"), "workload_ref")
+    definition = params.get("definition") if workload is None else workload
+    for option, value in (
+        ("definition", definition),
+        ("active_service", params.get("active_service")),
+    ):
+        if value is None:
             raise BadInput(f"{option}: nothing was given, and it is required.")
-    deployment = parse_deployment(params["definition"], namespace)
+    deployment = parse_deployment(definition, namespace)
     active = parse_services(params["active_service"], "active_service", namespace)
     preview = parse_services(
         params.get("preview_service"), "preview_service", namespace
@@ -400,6 +412,7 @@ def parse_release(params: Params) -> Release:
         preview_services=tuple(s.name for s in preview),
         pdb=parse_budget(params.get("pdb"), "pdb"),
         probe=_parse_probe(params.get("probe")),
+        workload_ref=reference,
         **given,
     )
     validate(parameters)
@@ -571,7 +584,9 @@ def _rollout(task: Task) -> Result:
         return _restart(task)
     if task.params["state"] == "ejected":
         return _eject(task)
-    release = _with_analyses(task, parse_release(task.params))
+    workload = _workload_of(task)
+    definition = definition_of(workload) if workload is not None else None
+    release = _with_analyses(task, parse_release(task.params, definition))
     p = release.parameters
     task.engine.deployment = release.deployment
     task.cluster.load(
@@ -580,6 +595,7 @@ def _rollout(task: Task) -> Result:
         p.preview_services,
         budgets=bool(p.pdb),
         route=p.route,
+        workload_ref=p.workload_ref,
     )
     want = Want(
         goal=PREVIEWED,
@@ -595,7 +611,7 @@ def _rollout(task: Task) -> Result:
     route.check_shape(View(want, task.engine.observe(), task.clock.now()))
     _close_first(task, want, release)
     route.check_state(View(want, task.engine.observe(), task.clock.now()))
-    adoption = _preflight(task, release)
+    adoption = _preflight(task, release, workload)
     if adoption is not None:
         if task.runtime.check_mode:
             task.engine.steps.append(adoption.describe())
@@ -678,11 +694,42 @@ def _drive_until(task: Task, want: Want) -> Observed:
     return seen
 
 
-def _preflight(task: Task, release: Release) -> Adoption | None:
+def _workload_of(task: Task) -> Object | None:
+    """The Deployment that revisions are made from; none if a manifest is given.
+
+    :raises BadInput: no revision can be made from it.
+    """
+    name = name_of(parse_workload_ref(task.params.get("workload_ref"), "workload_ref"))
+    if not name:
+        return None
+    if task.params.get("definition") is not None:
+        raise BadInput(
+            "workload_ref: revisions are made from that Deployment, and definition was"
+            " given, too; give one of them."
+        )
+    folder = f"/apis/apps/v1/namespaces/{task.namespace}/deployments"
+    workload = task.api.find(f"{folder}/{name}")
+    if workload is None:
+        refuse_absent_namespace(task.cluster)
+        raise BadInput(
+            f"workload_ref: Deployment {name} does not exist in namespace"
+            f" {task.namespace}; create it, or give definition."
+        )
+    refusal = refusal_of(workload, task.name, "workload_ref")
+    if refusal:
+        raise BadInput(refusal)
+    return workload
+
+
+def _preflight(
+    task: Task, release: Release, workload: Object | None
+) -> Adoption | None:
     adoption = Adoption(
         task.cluster, release.deployment, release.parameters, task.report
     )
-    found = adoption.find()
+    # What is referred to stays the user's own.
+    found = workload is None and adoption.find()
+    beside = adoption.plain if workload is None else workload
     if found and release.parameters.route:
         raise BadInput(
             f"route: Deployment {release.deployment.name} runs already, and is not"
@@ -697,7 +744,7 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         release.preview,
         tuple(task.params.get("other_services") or ()),
         tuple(task.params.get("accept_field_manager") or ()),
-        adoption.plain,
+        beside,
     )
     checks.check()
     around = Surroundings(
@@ -705,7 +752,7 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         release.deployment,
         release.parameters.pdb,
         tuple(task.params.get("accept_field_manager") or ()),
-        adoption.plain,
+        beside,
     )
     around.check()
     more = around.rights()
@@ -715,7 +762,7 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
     target = seen.revision(release.deployment.hash)
     if target is None and not (found and adoption.hash == release.deployment.hash):
         active = seen.revision(seen.active_hash)
-        if active is not None or adoption.plain is not None:
+        if active is not None or beside is not None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
         more += _rights_to_analyse(task, release.parameters)

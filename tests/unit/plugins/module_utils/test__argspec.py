@@ -26,7 +26,7 @@ PACKAGE = "ansible_collections.cutover.bluegreen.plugins"
 FACETS = ("type", "default", "choices", "aliases", "elements", "required")
 # Options of a module that the role sets by itself.
 NOT_OF_THE_ROLE = {"until", "revision", "state", "approve", "full", "show"}
-TO_RELEASE = ("definition", "active_service")
+TO_RELEASE = ("active_service",)
 # The role takes strings, as AWX sends them, and leaves it to the module to read them.
 AS_TEXT = {"int", "bool", "list", "dict"}
 
