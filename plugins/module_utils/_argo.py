@@ -188,7 +188,7 @@ class _Rollout:
         at = f"metadata.{field}['{key}']"
         if key.startswith(_SUBSCRIPTION):
             self._say_subscription(at, key[len(_SUBSCRIPTION) :], value)
-        elif domain == "argocd.argoproj.io":
+        elif "argocd" in domain:
             self._report.leave(
                 at,
                 value,

@@ -71,8 +71,7 @@ class Analyses:
             self._report.leave(
                 section.at("templates"),
                 references,
-                "no template is named, so there is nothing to measure by; Argo Rollouts"
-                " never gets past such an analysis",
+                "no template is named, so there is nothing to measure by",
                 f"name the templates in {variable}",
             )
             return
