@@ -168,11 +168,6 @@ class _Rollout:
             metadata["namespace"] = namespace_of(self._body)
         for field in ("labels", "annotations"):
             given = section.take(field) or {}
-            if not isinstance(given, dict):
-                raise BadInput(
-                    f"metadata.{field}: a mapping is expected, {shown(given)} was"
-                    " found."
-                )
             kept = {k: v for k, v in given.items() if self._stays(field, k, v)}
             if kept:
                 metadata[field] = kept

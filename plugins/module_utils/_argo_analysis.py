@@ -113,8 +113,10 @@ class Analyses:
                 continue
             self._templates[title(item)] = _bare(item)
             self._say_uses_of_hash(item)
-            nested = spec_of(item).get("templates") or []
+            nested = spec_of(item).get("templates")
             of_item = f"{title(item)}: spec.templates"
+            # Anything but a list is refused with all else that is wrong in it.
+            nested = nested if isinstance(nested, list) else []
             waiting += [(r, f"{of_item}[{i}]") for i, r in enumerate(nested)]
 
     def _say_missing(self, kind: str, name: str, at: str) -> None:
@@ -191,9 +193,9 @@ class Analyses:
     ) -> None:
         given = holder.get("args")
         for argument in _dicts(given):
-            if argument.get("name") not in names:
+            name = str(argument.get("name"))
+            if name not in names:
                 t.cast("list[t.Any]", given).remove(argument)
-                name = argument.get("name")
                 self._report.leave(at, name, why, "nothing; it was left out")
         if given == []:
             del holder["args"]

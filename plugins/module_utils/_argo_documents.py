@@ -115,6 +115,13 @@ def _read(given: object, where: str) -> list[Object]:
         return _read(body["items"], f"{where}.items")
     if not isinstance(body.get("metadata"), dict) or not name_of(body):
         raise BadInput(f"{where}: {body['kind']} has no metadata.name; give it one.")
+    for field in ("labels", "annotations"):
+        found = body["metadata"].get(field)
+        if found is not None and not isinstance(found, dict):
+            raise BadInput(
+                f"{title(body)}: metadata.{field}: a mapping is expected,"
+                f" {shown(found)} was found; correct it."
+            )
     return [body]
 
 

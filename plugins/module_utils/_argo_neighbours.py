@@ -148,7 +148,11 @@ class Neighbours:
     def _is_over_pods(self, item: Object) -> bool:
         selector = spec_of(item).get("selector")
         labels = self._pod_labels()
-        return isinstance(selector, dict) and bool(labels) and matches(selector, labels)
+        try:
+            return bool(labels) and matches(selector, labels)
+        except (AttributeError, KeyError, TypeError):
+            # A manifest, which no API server has looked at.
+            return False
 
     def _replace_budget(self, item: Object) -> None:
         asked = {k: spec_of(item)[k] for k in _AMOUNTS if k in spec_of(item)}

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pathlib
 import typing as t
@@ -789,3 +790,59 @@ def test_a_name_chooses_one_of_several() -> None:
     assert "Rollout db is expected, Rollout web, Rollout api was" in refused(
         *given, name="db"
     )
+
+
+# -- anything at all -------------------------------------------------------------------
+
+
+def places(value: t.Any, path: tuple[t.Any, ...] = ()) -> t.Iterator[tuple[t.Any, ...]]:
+    """The path of every value in a structure."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in inner if isinstance(value, (dict, list)) else ():
+        if isinstance(item, (dict, list)):
+            yield from places(item, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def everything() -> list[Object]:
+    """A document of each kind that is looked into."""
+    body = measured(dryRun=[{"metricName": "rate"}])
+    body["metadata"].update(
+        namespace="default",
+        labels={"a": "b"},
+        annotations={"notifications.argoproj.io/subscribe.on-rollout-paused.x": "y"},
+    )
+    body["spec"]["strategy"]["blueGreen"].update(
+        previewService="web-preview",
+        antiAffinity={"preferredDuringSchedulingIgnoredDuringExecution": {"weight": 1}},
+        activeMetadata={"labels": {"a": "b"}},
+    )
+    target = {"kind": "Rollout", "name": "web"}
+    selector = {"matchExpressions": [{"key": "app", "operator": "Exists"}]}
+    return [
+        body,
+        service("web"),
+        template(templates=[{"templateName": "inner"}]),
+        template("inner"),
+        beside("HorizontalPodAutoscaler", scaleTargetRef=target),
+        beside("PodDisruptionBudget", maxUnavailable=1, selector=selector),
+        beside("Ingress", rules=[{"host": "a"}]),
+    ]
+
+
+@pytest.mark.parametrize("junk", [None, 7, [3], {"k": 1}, "{{ args.no }}"])
+@pytest.mark.parametrize("build", [everything, lambda: [referring(), deployment()]])
+def test_whatever_stands_anywhere_ends_in_a_result_or_a_sentence(
+    build: t.Callable[[], list[Object]], junk: t.Any
+) -> None:
+    for place in places(build()):
+        documents = build()
+        holder: t.Any = documents
+        for key in place[:-1]:
+            holder = holder[key]
+        holder[place[-1]] = junk
+        with contextlib.suppress(BadInput):
+            convert(documents)
