@@ -119,7 +119,9 @@ _value:
           description: The path of the field, after its object if not the Rollout's.
           type: str
         found:
-          description: What was found there, cut where it is long.
+          description:
+            - What was found there, cut where it is long.
+            - Of an unknown field only whether it is text, a mapping or a list.
           type: str
         why:
           description: Why it was not converted.

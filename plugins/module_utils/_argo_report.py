@@ -137,7 +137,7 @@ class Section:
             if field not in self._taken:
                 self._report.leave(
                     self.at(field),
-                    value,
+                    _form_of(value),
                     f"it is no field that is known{did_you_mean(field, self._taken)}",
                     "correct its name, or remove it",
                 )
@@ -147,6 +147,14 @@ class Section:
             f"{self.at(field)}: {expected} is expected, {shown(value)} was found;"
             " correct it."
         )
+
+
+def _form_of(value: object) -> object:
+    """What stands where nothing was expected: it may be a password."""
+    for form, name in ((str, "a text"), (dict, "a mapping"), (list, "a list")):
+        if isinstance(value, form):
+            return name
+    return value
 
 
 def _on_one_line(value: object) -> str:

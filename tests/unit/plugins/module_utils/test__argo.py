@@ -394,6 +394,13 @@ def test_an_unknown_field_is_said(body: Object, field: str, hint: str) -> None:
     assert hint in entry["why"]
 
 
+def test_what_stands_in_an_unknown_field_is_not_shown() -> None:
+    misplaced = [{"name": "PASSWORD", "value": "hunter2"}]
+    entries = left(with_spec(env=misplaced, token="hunter2"))
+    assert entries["spec.env"]["found"] == "a list"
+    assert entries["spec.token"]["found"] == "a text"
+
+
 @pytest.mark.parametrize(
     ("subscription", "instead"),
     [
