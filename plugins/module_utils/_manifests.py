@@ -172,6 +172,11 @@ def parse_deployment(value: object, namespace: str) -> Deployment:
 def _check_selector(name: str, spec: Object, labels: t.Mapping[str, t.Any]) -> None:
     selector = _section(spec, "definition: spec", "selector")
     wanted = selector.get("matchLabels") or {}
+    if not isinstance(wanted, dict):
+        raise BadInput(
+            f"definition: spec.selector.matchLabels of Deployment {name} is {wanted!r};"
+            " give a mapping of labels."
+        )
     if not wanted and not selector.get("matchExpressions"):
         raise BadInput(
             f"definition: the selector of Deployment {name} is empty; give matchLabels."

@@ -117,6 +117,10 @@ def test_the_input_is_left_as_it_is() -> None:
             "asks for app=x, its pod template has app=web",
         ),
         (changed(DEPLOYMENT, "spec/selector", {}), "the selector of Deployment web"),
+        (
+            changed(DEPLOYMENT, "spec/selector", {"matchLabels": ["app"]}),
+            "spec.selector.matchLabels of Deployment web is ['app']; give a mapping",
+        ),
         (changed(DEPLOYMENT, "spec/replicas", "3"), "spec.replicas of Deployment web"),
         (changed(DEPLOYMENT, "spec/replicas", True), "give a whole number"),
     ],
