@@ -245,13 +245,18 @@ class _Rollout:
         scale_down = reference.text("scaleDown") or "never"
         found = self._documents.find(kind, name, self._namespace)
         if kind != "Deployment" or found is None:
-            expected = "a Deployment" if kind != "Deployment" else "it"
+            instead = "give a Deployment beside the Rollout"
+            if kind == "Deployment":
+                instead = (
+                    "give it beside the Rollout, or its name as bluegreen_workload_ref"
+                    " once it is the size that it is to have"
+                )
             self._report.leave(
                 "spec.workloadRef",
                 f"{kind} {name}",
                 "the pod template stands elsewhere, and bluegreen_definition holds it"
                 " here",
-                f"give {expected} beside the Rollout",
+                instead,
             )
             return {}
         self._report.leave(

@@ -461,7 +461,11 @@ def test_the_deployment_that_is_referred_to_is_the_definition(scale_down: str) -
 @pytest.mark.parametrize(
     ("given", "instead"),
     [
-        ([referring()], "give it beside the Rollout"),
+        (
+            [referring()],
+            "give it beside the Rollout, or its name as bluegreen_workload_ref once it"
+            " is the size that it is to have",
+        ),
         (
             [referring(kind="ReplicaSet"), deployment()],
             "give a Deployment beside the Rollout",
