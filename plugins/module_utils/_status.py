@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 from datetime import datetime
 
+from . import _history as ended_releases
 from . import _names as names
 from ._analysis.state import (
     ERROR,
@@ -31,6 +32,7 @@ from ._stages import RETIRED, STABLE, VERIFIED
 from ._view import is_quick_way_back
 
 _MAX_LISTED = 50
+_MAX_ENDED_IN_TREE = 5
 
 
 def rollout_result(
@@ -64,6 +66,7 @@ def rollout_result(
             _listed(r, seen, now)
             for r in sorted(seen.revisions, key=lambda r: -r.number)[:_MAX_LISTED]
         ],
+        "history": ended_releases.listed(record.history),
         "steps": list(steps)[-_MAX_LISTED:],
     }
 
@@ -169,7 +172,9 @@ def tree(
     pods: t.Sequence[Object],
     now: datetime,
 ) -> list[str]:
-    """The status tree, a line each: the rollout, its Services, revisions and pods."""
+    """The status tree, a line each: the rollout, its Services, revisions and pods, and
+    below it the releases that ended last.
+    """
     record = seen.record
     lines = [f"{namespace}/{rollout}  {record.phase or 'Unknown'} ({record.stage})"]
     if record.message:
@@ -186,7 +191,8 @@ def tree(
         lines.append("  nothing was released yet")
     for index, branch in enumerate(branches):
         lines += _indented(branch, last=index == len(branches) - 1)
-    return lines
+    ended = ended_releases.listed(record.history)[:_MAX_ENDED_IN_TREE]
+    return [*lines, *(f"history: {ended_releases.told(entry)}" for entry in ended)]
 
 
 def _when(record: Record, now: datetime) -> str:

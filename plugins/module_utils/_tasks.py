@@ -26,6 +26,7 @@ from ._eject import Ejection
 from ._engine import HEARTBEAT_SECONDS, Engine
 from ._errors import BadInput, BluegreenError, Conflict, NotFound
 from ._gate import Gatekeeper, Terminal, commands
+from ._history import ended_as
 from ._lock import Lock
 from ._manifests import (
     Deployment,
@@ -158,7 +159,7 @@ class Task:
 
     def drive(self, want: Want) -> Observed:
         """To the goal; in check mode only as a plan."""
-        self.want = want
+        self.want = want = dataclasses.replace(want, by=self.runtime.holder.person)
         seen = self.engine.observe()
         self.diff_before = _summary(seen)
         self._prepare_to_measure(View(want, seen, self.clock.now()))
@@ -636,7 +637,7 @@ def _refuse_to_retry(task: Task, release: Release) -> None:
         return
     reason = next(
         (
-            str(entry.get("outcome"))
+            " ".join(filter(None, ended_as(entry)))
             for entry in reversed(seen.record.history)
             if entry.get("hash") == target.hash
         ),

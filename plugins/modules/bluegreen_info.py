@@ -197,6 +197,30 @@ rollout:
           replicas: 3
           available: 3
           tags: [active, stable, preview]
+    history:
+      description:
+        - The releases that have ended, newest first, at most 50.
+        - C(outcome) is V(promoted), V(aborted) or V(superseded), and C(why) goes on
+          after it.
+        - C(by) is who started the release, C(seconds) how long it took.
+        - C(verdicts) has each of its analyses by V(pre-promotion) and
+          V(post-promotion), with the C(phase) and how many measurements of all of its
+          metrics were C(successful), C(failed), C(inconclusive) and C(error); what is
+          0 is left out.
+        - What the version that wrote an entry did not keep is empty or none.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - revision: 2
+          hash: 3f2a9c1d0b
+          started: "2026-11-23T02:58:55.000Z"
+          ended: "2026-11-23T03:00:30.000Z"
+          seconds: 95
+          outcome: promoted
+          why: as approved by process 4711 on build-7
+          by: alice@build-7 (AWX job 812)
+          verdicts: {pre-promotion: {phase: Successful, successful: 5}}
     steps:
       description: What this task did, or would do in check mode.
       type: list
@@ -208,7 +232,9 @@ exists:
   returned: success
   type: bool
 tree:
-  description: The rollout, its Services, revisions and pods, a line each.
+  description:
+    - The rollout, its Services, revisions and pods, a line each, and below them the
+      five releases that ended last.
   returned: success
   type: list
   elements: str

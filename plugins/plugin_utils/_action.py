@@ -89,7 +89,7 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     args = _plain_args(action, module)
     secrets = secrets_of(MODULES[module], args)
     host = str(task_vars.get("inventory_hostname", ""))
-    holder = holder_of(os.getppid(), host, os.environ)
+    holder = holder_of(os.getppid(), host, os.environ, _user_of_job(task_vars))
     with Guard(None) as guard:
         params = _validated(module, args)
         terminal = _terminal(action, params, guard, task_vars)
@@ -116,6 +116,12 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     shown: Args = mask(result, secrets)
     shown["invocation"] = {"module_args": _redacted(module, params, secrets)}
     return shown
+
+
+def _user_of_job(task_vars: t.Mapping[str, t.Any]) -> str:
+    """Who started the job in AWX, which runs all of them as one user."""
+    users = (task_vars.get(f"{product}_user_name") for product in ("awx", "tower"))
+    return str(next(filter(None, users), ""))
 
 
 def _terminal(
