@@ -78,6 +78,16 @@ class Holder:
         return self.node == socket.gethostname() and bool(self.started)
 
 
+@dataclass(frozen=True)
+class Driving:
+    """Who drives a rollout, as one sees it who only looks."""
+
+    # Who has the lock, as people know them; empty: nobody.
+    by: str = ""
+    # Whether they are seen to be there.
+    live: bool = False
+
+
 def process_start(pid: int) -> str:
     """When a process of this machine started, in the kernel's ticks; else empty."""
     try:

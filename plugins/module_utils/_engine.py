@@ -146,6 +146,11 @@ class Engine:
         )
         return self.analyst.look(seen) if self.analyst is not None else seen
 
+    def observe_anew(self) -> Observed:
+        """The cluster as others have made it, for a run that drives nothing."""
+        self._record = self._written = None
+        return self.observe()
+
     def _look_at_balancers(self) -> None:
         self.cluster.load_balancers_once()
         new = [w for w in self.cluster.balancers.warnings if w not in self.warnings]

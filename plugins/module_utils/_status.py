@@ -179,9 +179,9 @@ def tree(
     lines = [f"{namespace}/{rollout}  {record.phase or 'Unknown'} ({record.stage})"]
     if record.message:
         lines.append(f"  {record.message}")
-    when = _when(record, now)
-    if when:
-        lines.append(f"  {when}")
+    goes_on = when(record, now)
+    if goes_on:
+        lines.append(f"  {goes_on}")
     lines += [f"  {_analysis_line(k, a)}" for k, a in record.analysis.items()]
     shown = [s for s in seen.services if s.role != names.ROLE_PROOF]
     branches = [_service_line(s, seen) for s in shown]
@@ -195,7 +195,8 @@ def tree(
     return [*lines, *(f"history: {ended_releases.told(entry)}" for entry in ended)]
 
 
-def _when(record: Record, now: datetime) -> str:
+def when(record: Record, now: datetime) -> str:
+    """When it goes on by itself, as a clause; empty if it does not."""
     if record.next_at is None:
         return ""
     left = max((record.next_at - now).total_seconds(), 0)

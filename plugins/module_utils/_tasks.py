@@ -44,6 +44,7 @@ from ._preflight import (
     refusal_of_manager,
 )
 from ._record import Request
+from ._rest import UNKNOWN, unexpected
 from ._route import RIGHTS as ROUTE_RIGHTS
 from ._secrets import Secrets, parse_given
 from ._stages import (
@@ -62,6 +63,7 @@ from ._status import rollout_result, tree, ways_back
 from ._steps import Done
 from ._surroundings import Surroundings, parse_budget
 from ._view import View, Want, full_size, is_quick_way_back, previous_stable
+from ._watching import Watching
 
 Params = t.Mapping[str, t.Any]
 Result = dict[str, t.Any]
@@ -116,6 +118,7 @@ class Task:
         self.engine = Engine(self.cluster, self.clock, self.lock, self.report)
         self.api.before_write += [runtime.guard.check, self.lock.check]
         self.want = Want(goal=RETIRED, inline=self.inline)
+        self.only_looks = False
         self.diff_before: dict[str, t.Any] = {}
         if not connection.verified:
             self.engine.warnings.append(
@@ -149,6 +152,13 @@ class Task:
         self.report(f"took over from {holder}, which is gone")
         self.cluster.raise_fence()
         self.cluster.reload()
+
+    def reopen(self) -> None:
+        """Read the rollout anew, with the Services that it has now."""
+        self.cluster.close()
+        self.cluster = Cluster(self.api, self.clock, self.namespace, self.name)
+        self.engine.cluster = self.cluster
+        self.cluster.load()
 
     def close(self) -> None:
         """End what runs in the background; let the lock go if no task goes on."""
@@ -215,7 +225,7 @@ class Task:
 
     def _release(self) -> None:
         """Let the lock go, also one that an earlier task of this play has taken."""
-        if not self.runtime.check_mode:
+        if not (self.runtime.check_mode or self.only_looks):
             self.lock.release()
 
     def _describe(self, seen: Observed, following: str) -> Result:
@@ -951,16 +961,52 @@ def _scale_down(task: Task) -> Result:
 
 
 def _info(task: Task) -> Result:
+    task.only_looks = True
+    seconds = _watch_timeout(task.params)
     task.cluster.load()
+    late = rest = ""
+    if task.params["watch"]:
+        watching = Watching(task)
+        rest = watching.until_rest(seconds)
+        late = "" if rest else _late(task, seconds, watching.driver())
+        task.report(f"at rest: {rest}" if rest else late)
     seen = task.engine.observe()
-    following = next_task(task.want, seen, task.clock.now())
-    result = task._describe(seen, following)
+    now = task.clock.now()
+    result = task._describe(seen, next_task(task.want, seen, now))
     result["changed"] = False
     result["exists"] = bool(seen.revisions) or seen.record_exists
-    result["tree"] = tree(
-        task.name, task.namespace, seen, task.cluster.pods(), task.clock.now()
+    result["tree"] = tree(task.name, task.namespace, seen, task.cluster.pods(), now)
+    if rest:
+        result["rest"] = rest
+    failure = late or _unexpected(task, seen)
+    return {**result, "failed": True, "msg": failure} if failure else result
+
+
+def _watch_timeout(params: Params) -> int:
+    seconds: int = params["watch_timeout_seconds"]
+    if seconds < 0:
+        raise BadInput(
+            f"watch_timeout_seconds: {seconds} was found, a number of seconds is"
+            " expected, or 0 to watch for as long as it takes."
+        )
+    return seconds
+
+
+def _late(task: Task, seconds: int, driver: str) -> str:
+    record = task.engine.observe().record
+    return (
+        f"watch_timeout_seconds: {task.namespace}/{task.name} did not come to rest"
+        f" within {seconds} s; it is {record.phase or UNKNOWN} ({record.stage}),"
+        f" {driver}: {record.message.rstrip('.')}; watch it again, with more seconds if"
+        " it needs them."
     )
-    return result
+
+
+def _unexpected(task: Task, seen: Observed) -> str:
+    expected: list[str] = task.params["expect"]
+    if expected and not (seen.revisions or seen.record_exists):
+        return str(_no_such_rollout(task))
+    return unexpected(task.name, task.namespace, seen, expected, task.clock.now())
 
 
 _MODULES: dict[str, t.Callable[[Task], Result]] = {
