@@ -175,6 +175,19 @@ def tree(
     """The status tree, a line each: the rollout, its Services, revisions and pods, and
     below it the releases that ended last.
     """
+    ended = ended_releases.listed(seen.record.history)[:_MAX_ENDED_IN_TREE]
+    history = [f"history: {ended_releases.told(entry)}" for entry in ended]
+    return [*tree_of_present(rollout, namespace, seen, pods, now), *history]
+
+
+def tree_of_present(
+    rollout: str,
+    namespace: str,
+    seen: Observed,
+    pods: t.Sequence[Object],
+    now: datetime,
+) -> list[str]:
+    """The same without what has ended."""
     record = seen.record
     lines = [f"{namespace}/{rollout}  {record.phase or 'Unknown'} ({record.stage})"]
     if record.message:
@@ -191,8 +204,7 @@ def tree(
         lines.append("  nothing was released yet")
     for index, branch in enumerate(branches):
         lines += _indented(branch, last=index == len(branches) - 1)
-    ended = ended_releases.listed(record.history)[:_MAX_ENDED_IN_TREE]
-    return [*lines, *(f"history: {ended_releases.told(entry)}" for entry in ended)]
+    return lines
 
 
 def when(record: Record, now: datetime) -> str:

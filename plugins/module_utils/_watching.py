@@ -18,7 +18,7 @@ from ._engine import HEARTBEAT_SECONDS
 from ._lock import RENEW_SECONDS, SeenLock
 from ._model import Observed
 from ._rest import UNKNOWN, why_at_rest
-from ._status import tree, when
+from ._status import tree_of_present, when
 
 if t.TYPE_CHECKING:
     from ._tasks import Task
@@ -90,7 +90,8 @@ class Watching:
         self._shown = comparable
         self._shown_at = self._told_at = now
         head = f"{seen.record.phase or UNKNOWN}, {driver}"
-        self._task.report("\n".join((head, *self._tree(seen)[1:])))
+        # An empty line tells one tree from the next.
+        self._task.report("\n".join((head, *self._tree(seen)[1:], "")))
         return float(RENEW_SECONDS)
 
     def _keep_alive(self, seen: Observed, now: float) -> float:
@@ -107,7 +108,7 @@ class Watching:
         task = self._task
         at = task.clock.now() if changing else self._began
         pods = list(task.cluster.pods_of_rollout.items.values())
-        return tree(task.name, task.namespace, seen, pods, at)
+        return tree_of_present(task.name, task.namespace, seen, pods, at)
 
     def _wait(self, seconds: float) -> None:
         cluster = self._task.cluster
