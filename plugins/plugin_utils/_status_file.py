@@ -27,9 +27,13 @@ def place_of(value: object) -> str:
 
     :raises BadInput: nothing can be written there.
     """
-    # What is no text is refused with the other options.
-    if not isinstance(value, str) or not value:
+    if value is None or value == "":
         return ""
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise BadInput(
+            f"status_file: {kind} was found, the path of a file is expected."
+        )
     path = os.path.realpath(os.path.expanduser(os.path.expandvars(value)))
     folder = os.path.dirname(path)
     why = ""

@@ -53,8 +53,14 @@ def test_a_file_that_is_there_keeps_its_mode_and_its_place(
 
 
 def test_where_nothing_is_asked_for_there_is_no_place() -> None:
-    for value in (None, "", ["x"], {"a": 1}):
+    for value in (None, ""):
         assert place_of(value) == ""
+
+
+def test_what_is_no_path_is_refused() -> None:
+    for value, kind in ((["x"], "list"), ({"a": 1}, "dict"), (True, "bool")):
+        with pytest.raises(BadInput, match=f"status_file: {kind} was found, the path"):
+            place_of(value)
 
 
 def test_a_place_where_nothing_can_be_written(tmp_path: pathlib.Path) -> None:
