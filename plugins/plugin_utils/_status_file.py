@@ -30,10 +30,7 @@ def place_of(value: object) -> str:
     if value is None or value == "":
         return ""
     if not isinstance(value, str):
-        kind = type(value).__name__
-        raise BadInput(
-            f"status_file: {kind} was found, the path of a file is expected."
-        )
+        raise BadInput(f"status_file: {value!r} was found, a path is expected.")
     path = os.path.realpath(os.path.expanduser(os.path.expandvars(value)))
     folder = os.path.dirname(path)
     why = ""

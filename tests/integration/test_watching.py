@@ -155,7 +155,7 @@ def test_what_is_refused(release: Release) -> None:
         ({"watch_timeout_seconds": -1}, "watch_timeout_seconds: -1 was found, a "),
         ({"status_file": "absent/s.json"}, "/absent does not exist; create it first."),
         ({"status_file": "/"}, "is no regular file; give the path of a file."),
-        ({"status_file": ["x"]}, "status_file: list was found, the path of a file is "),
+        ({"status_file": ["x"]}, "status_file: ['x'] was found, a path is expected."),
         ({"expect": "Healthy"}, "name: there is no rollout web in namespace "),
     )
     tasks = [{"bluegreen_info": given, "ignore_errors": True} for given, _ in refused]
