@@ -142,7 +142,11 @@ class Task:
 
     def _stage(self) -> str:
         loaded = bool(self.cluster.records.version)
-        return self.engine.observe().record.stage if loaded else ""
+        return self._look().record.stage if loaded else ""
+
+    def _look(self) -> Observed:
+        engine = self.engine
+        return engine.observe_anew() if self.only_looks else engine.observe()
 
     def _taken_over(self, holder: str) -> None:
         self.engine.warnings.append(
@@ -283,7 +287,7 @@ class Task:
         result["changed"] = self.engine.changed
         try:
             self._release()
-            result.update(self._describe(self.engine.observe(), "none"))
+            result.update(self._describe(self._look(), "none"))
         except BluegreenError:
             # What went wrong first is what a person needs to read.
             pass
@@ -969,8 +973,9 @@ def _info(task: Task) -> Result:
         watching = Watching(task)
         rest = watching.until_rest(seconds)
         late = "" if rest else _late(task, seconds, watching.driver())
-        task.report(f"at rest: {rest}" if rest else late)
-    seen = task.engine.observe()
+        if rest:
+            task.report(f"at rest: {rest}")
+    seen = task.engine.observe_anew()
     now = task.clock.now()
     result = task._describe(seen, next_task(task.want, seen, now))
     result["changed"] = False
@@ -993,7 +998,7 @@ def _watch_timeout(params: Params) -> int:
 
 
 def _late(task: Task, seconds: int, driver: str) -> str:
-    record = task.engine.observe().record
+    record = task.engine.observe_anew().record
     return (
         f"watch_timeout_seconds: {task.namespace}/{task.name} did not come to rest"
         f" within {seconds} s; it is {record.phase or UNKNOWN} ({record.stage}),"

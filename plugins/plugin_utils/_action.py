@@ -141,7 +141,7 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
 def _user_of_job(task_vars: t.Mapping[str, t.Any]) -> str:
     """Who started the job in AWX, which runs all of them as one user."""
     users = (task_vars.get(f"{product}_user_name") for product in ("awx", "tower"))
-    return str(next(filter(None, users), ""))
+    return " ".join(str(next(filter(None, users), "")).split())
 
 
 def _terminal(
