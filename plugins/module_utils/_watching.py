@@ -90,8 +90,9 @@ class Watching:
         self._shown = comparable
         self._shown_at = self._told_at = now
         head = f"{seen.record.phase or UNKNOWN}, {driver}"
-        # An empty line tells one tree from the next.
-        self._task.report("\n".join((head, *self._tree(seen)[1:], "")))
+        # An empty line tells one tree from the next; Ansible takes a newline at the end
+        # for its own.
+        self._task.report("\n".join((head, *self._tree(seen)[1:], "\n")))
         return float(RENEW_SECONDS)
 
     def _keep_alive(self, seen: Observed, now: float) -> float:

@@ -127,7 +127,7 @@ def test_it_shows_each_change_and_ends_at_rest(story: Begin) -> None:
     assert world.heads() == [(0, f"Progressing, {DRIVEN}"), (5, f"Paused, {DRIVEN}")]
     tree = world.reported[1][1]
     assert "goes on at 2026-01-02T03:05:35.000Z, in 85 s" in tree
-    assert tree.endswith("\n")
+    assert tree.endswith("\n\n")
     assert round(world.seconds) == 10
 
 
