@@ -158,7 +158,9 @@ def test_what_is_refused(release: Release) -> None:
         ({"status_file": ["x"]}, "status_file: ['x'] was found, a path is expected."),
         ({"expect": "Healthy"}, "name: there is no rollout web in namespace "),
     )
-    tasks = [{"bluegreen_info": given, "ignore_errors": True} for given, _ in refused]
+    tasks = [
+        {"bluegreen_info": given, "ignore_errors": True} for given, _text in refused
+    ]
     run = release.play(
         *tasks, {"bluegreen_info": {"status_file": "s.json"}, "check_mode": True}
     ).check()
