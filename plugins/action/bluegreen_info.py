@@ -27,7 +27,11 @@ class ActionModule(ActionBase):
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         result.update(run_action(self, task_vars or {}))
         # Here, not in the core: so it is shown after a hand-over to the module, too.
-        if boolean(self._task.args.get("show"), strict=False) and "tree" in result:
+        shows = any(
+            boolean(self._task.args.get(option), strict=False)
+            for option in ("show", "watch")
+        )
+        if shows and "tree" in result:
             # In one piece: many hosts write to one screen.
             Display().display("\n".join(result["tree"]))
         return result

@@ -114,6 +114,18 @@ RELEASE: Spec = {
     },
 }
 
+WATCH: Spec = {
+    "watch": {"type": "bool", "default": False},
+    "watch_timeout_seconds": {"type": "int", "default": 0},
+    "expect": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["Healthy", "Paused", "Degraded", "Progressing"],
+        "default": [],
+    },
+    "status_file": {"type": "path"},
+}
+
 SECRETS: Spec = {"analysis_secrets": {"type": "dict", "no_log": True}}
 
 MODULES: dict[str, Spec] = {
@@ -165,6 +177,7 @@ MODULES: dict[str, Spec] = {
     "bluegreen_info": {
         **ROLLOUT,
         "show": {"type": "bool", "default": False},
+        **WATCH,
         **WAIT,
         **AUTH,
     },

@@ -75,6 +75,7 @@ class Cluster:
         self._active: tuple[str, ...] = ()
         self._preview: tuple[str, ...] = ()
         self._route = ""
+        self._named: tuple[tuple[str, ...], tuple[str, ...], str] = ((), (), "")
         # The two Services of the route, which then is what is active.
         self._backends: tuple[str, ...] = ()
         label = {"labelSelector": f"{names.LABEL_ROLLOUT}={rollout}"}
@@ -137,6 +138,7 @@ class Cluster:
             active, preview, route = self._services_of_rollout()
             workload_ref = self._kept_workload_ref()
         self._load_workload(workload_ref)
+        self._named = (active, preview, route)
         self._preview, self._route = preview, route
         self._active, self._backends = ((), active) if route else (active, ())
         self._load_route()
@@ -164,6 +166,15 @@ class Cluster:
         if name:
             self.workload.query = {"fieldSelector": f"metadata.name={name}"}
             self.workload.load(self.api)
+
+    @property
+    def has_other_services(self) -> bool:
+        """Whether the rollout has other Services by now than were loaded."""
+        return self._services_of_rollout() != self._named
+
+    def load_pods_of_rollout(self) -> None:
+        """Read the pods, which are watched from then on."""
+        self.pods_of_rollout.load(self.api)
 
     def load_budgets_once(self) -> None:
         """Read the PodDisruptionBudgets, unless this task has done so."""

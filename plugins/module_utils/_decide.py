@@ -17,6 +17,7 @@ import typing as t
 from datetime import datetime, timedelta
 
 from . import _decide_drain
+from . import _history as ended_releases
 from . import _names as names
 from ._analysis.state import (
     DRAIN,
@@ -38,9 +39,10 @@ from ._decide_cutover import (
 )
 from ._decide_failure import can_go_back, stay_held
 from ._drain import Drain
+from ._history import ABORTED, SUPERSEDED
 from ._model import ROUTE, SERVICE, Observed, Revision, ServiceSeen, describe, listed
 from ._parameters import NEVER, Parameters
-from ._record import Request
+from ._record import Record, Request
 from ._stages import (
     ANALYSED,
     CREATED,
@@ -269,6 +271,7 @@ def _heed_request(view: View) -> Step | None:
         request=None,
         approved=True,
         held="" if full else view.record.held,
+        approved_by=request.by,
         fast=full or view.record.fast,
         promote_at=None,
         phase=PROGRESSING,
@@ -335,7 +338,13 @@ def _go_back(view: View, stable: Revision, asked_by: str) -> Step:
     serves = _how_it_serves(view, stable)
     message = f"{view.name()} was aborted{by}; {describe(stable)} {serves}"
     about = dataclasses.replace(view.record, revision=view.target_hash or "")
-    closed = about.closed(view.now, f"aborted{by}", target.number if target else 0)
+    asker = asked_by or (view.want.by if view.want.abort else "")
+    closed = about.closed(
+        view.now,
+        ABORTED,
+        target.number if target else 0,
+        f"by {asker}" if asker else "",
+    )
     retire_at = dict(view.record.retire_at)
     delay = view.parameters.abort_scale_down_delay_seconds
     if delay != NEVER and target is not None and target.replicas > 0:
@@ -433,6 +442,7 @@ def _skip_gates(view: View) -> Step | None:
     return view.note(
         "promotion in full was approved",
         approved=True,
+        approved_by=view.want.by,
         fast=True,
         promote_at=None,
         phase=PROGRESSING,
@@ -497,7 +507,8 @@ def _supersede(view: View) -> Step | None:
     if step is not None:
         return step
     number = revision.number if revision else 0
-    closed = view.record.closed(view.now, "superseded", number)
+    successor = f"by revision {_number_to_start(view)}"
+    closed = view.record.closed(view.now, SUPERSEDED, number, successor)
     retire_at = dict(view.record.retire_at)
     delay = NEVER if revision is None else _delay_of(view, revision)
     if delay != NEVER and revision is not None and revision.replicas > 0:
@@ -521,9 +532,7 @@ def _start(view: View) -> Step | None:
         return None
     if view.is_active and view.target is not None:
         return None
-    number = view.seen.next_number
-    if view.target is not None and not _must_revive(view, view.target):
-        number = view.target.number
+    number = _number_to_start(view)
     # What users have now is what they go back to.
     before = view.active or view.stable
     say = f"revision {number} ({view.target_hash}) starts"
@@ -546,9 +555,12 @@ def _start(view: View) -> Step | None:
         stable="" if before is None or view.first else before.hash,
         last_number=max(number, view.record.last_number),
         started_at=view.now,
+        started_by=view.want.by,
+        rolls_back=before.number if before and view.want.rollback else 0,
         promote_at=None,
         approved=False,
         held="",
+        approved_by="",
         fast=fast,
         scale_at=None,
         scale_from=0,
@@ -563,6 +575,13 @@ def _start(view: View) -> Step | None:
             k: v for k, v in view.record.retire_at.items() if k != view.target_hash
         },
     )
+
+
+def _number_to_start(view: View) -> int:
+    """The number of the revision that is wanted; a new one where it begins anew."""
+    if view.target is not None and not _must_revive(view, view.target):
+        return view.target.number
+    return view.seen.next_number
 
 
 def _of_what_ends(view: View) -> dict[str, AnalysisState]:
@@ -953,7 +972,13 @@ def _pass_gate(view: View, target: Revision) -> Step | None:
         return Done()
     if record.stage == PAUSED and not record.approved:
         say = "promotion was approved" if view.want.approve else "the pause is over"
-        return view.note(say, approved=True, promote_at=None, phase=PROGRESSING)
+        return view.note(
+            say,
+            approved=True,
+            approved_by=view.want.by if view.want.approve else "",
+            promote_at=None,
+            phase=PROGRESSING,
+        )
     return None
 
 
@@ -1117,7 +1142,7 @@ def _verified(view: View, target: Revision) -> Note:
         stable=target.hash,
         preview=_shown_at_rest(view, target),
         last_number=max(number, view.record.last_number),
-    ).closed(view.now, "promoted", number)
+    ).closed(view.now, ended_releases.PROMOTED, number, _why_promoted(view.record))
     settled = View(view.want, dataclasses.replace(view.seen, record=record), view.now)
     scheduled = _schedule_retirement(settled)
     if isinstance(scheduled, Note):
@@ -1128,6 +1153,12 @@ def _verified(view: View, target: Revision) -> Note:
     if switched and view.record.stage != PROMOTED:
         events = (_switched(view, target), *events)
     return Note(record.noted(view.now, say), say, events)
+
+
+def _why_promoted(record: Record) -> str:
+    if record.rolls_back:
+        return f"as the way back from revision {record.rolls_back}"
+    return f"as approved by {record.approved_by}" if record.approved_by else ""
 
 
 def _back_to_rest(view: View, target: Revision) -> Step | None:

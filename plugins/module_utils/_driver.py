@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pwd
 import signal
 import socket
 import threading
@@ -32,8 +33,9 @@ class Holder:
     pid: int
     started: str
     host: str = ""
-    # For people only: the AWX job, the user.
+    # For people only: the AWX job or the process, and who started it there.
     display: str = ""
+    person: str = ""
 
     def identity(self) -> str:
         """The Lease's ``holderIdentity``."""
@@ -48,21 +50,42 @@ class Holder:
         return cls(parts[0], int(parts[1]), parts[2], parts[3])
 
     def hand_over(self) -> str:
-        """The identity and the display, for a module that drives on its behalf."""
-        return f"{self.identity()}\n{self.display}"
+        """The identity and the texts for people, for a module that drives on its
+        behalf.
+        """
+        return f"{self.identity()}\n{self.display}\n{self.person}"
 
     @classmethod
     def from_hand_over(cls, text: str) -> Holder | None:
         """Read :meth:`hand_over` back; none if it is not one."""
-        identity, _newline, display = text.partition("\n")
+        identity, _newline, for_people = text.partition("\n")
+        display, _newline, person = for_people.partition("\n")
         holder = cls.from_identity(identity)
-        return dataclasses.replace(holder, display=display) if holder else None
+        if holder is None:
+            return None
+        return dataclasses.replace(holder, display=display, person=person)
 
     def is_gone(self) -> bool:
         """Whether it ran on this very machine, and its process has ended."""
-        if self.node != socket.gethostname() or not self.started:
-            return False
-        return process_start(self.pid) != self.started
+        return self._is_of_here and process_start(self.pid) != self.started
+
+    def lives_here(self) -> bool:
+        """Whether it runs on this very machine."""
+        return self._is_of_here and process_start(self.pid) == self.started
+
+    @property
+    def _is_of_here(self) -> bool:
+        return self.node == socket.gethostname() and bool(self.started)
+
+
+@dataclass(frozen=True)
+class Driving:
+    """Who drives a rollout, as one sees it who only looks."""
+
+    # Who has the lock, as people know them; empty: nobody.
+    by: str = ""
+    # Whether they are seen to be there.
+    live: bool = False
 
 
 def process_start(pid: int) -> str:
@@ -76,11 +99,29 @@ def process_start(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def holder_of(pid: int, host: str, environment: t.Mapping[str, str]) -> Holder:
-    """The holder for a process of this machine."""
+def holder_of(
+    pid: int, host: str, environment: t.Mapping[str, str], user: str = ""
+) -> Holder:
+    """The holder for a process of this machine.
+
+    :param user: who started its job, where that is not the user of the process.
+    """
+    node = socket.gethostname()
     job = environment.get("JOB_ID") or environment.get("AWX_JOB_ID")
-    display = f"AWX job {job}" if job else f"process {pid} on {socket.gethostname()}"
-    return Holder(socket.gethostname(), pid, process_start(pid), host, display)
+    display = f"AWX job {job}" if job else f"process {pid} on {node}"
+    person = user or f"{_user_of_process()}@{node}"
+    if job:
+        person = f"{person} ({display})"
+    return Holder(node, pid, process_start(pid), host, display, person)
+
+
+def _user_of_process() -> str:
+    # Not by LOGNAME and the like, which anybody can set. A container's user often has
+    # no name.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
 
 
 class Guard:

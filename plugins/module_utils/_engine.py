@@ -116,6 +116,17 @@ class Engine:
         """The cluster, with what this run has noted and not yet written."""
         if self.cluster.is_proving:
             self._look_at_balancers()
+        return self._observe()
+
+    def observe_anew(self) -> Observed:
+        """The cluster as others have made it, for a run that drives nothing.
+
+        What only a cutover has to know is not asked for.
+        """
+        self._record = self._written = None
+        return self._observe()
+
+    def _observe(self) -> Observed:
         seen = self.cluster.observe()
         raw = self._raw_record()
         version = raw["metadata"]["resourceVersion"] if raw else ""

@@ -37,13 +37,15 @@ class Terminal(t.Protocol):
         """Ask no longer, and leave the terminal as it was found."""
 
 
-def commands(name: str, namespace: str) -> dict[str, str]:
-    """The complete command for each of :data:`VERBS`."""
+def commands(
+    name: str, namespace: str, verbs: t.Iterable[str] = VERBS
+) -> dict[str, str]:
+    """The complete command for each playbook of that name."""
     rollout = shlex.join(
         ["-e", f"bluegreen_name={name}", "-e", f"bluegreen_namespace={namespace}"]
     )
     return {
-        verb: f"ansible-playbook cutover.bluegreen.{verb} {rollout}" for verb in VERBS
+        verb: f"ansible-playbook cutover.bluegreen.{verb} {rollout}" for verb in verbs
     }
 
 

@@ -17,7 +17,7 @@ import typing as t
 from . import _names as names
 from ._api import Api
 from ._clock import ServerClock, format_instant, parse_instant
-from ._driver import Holder
+from ._driver import Driving, Holder
 from ._errors import ApiError, Conflict, LockHeld, LockLost
 from ._objects import Object
 from ._watches import Collection, Watches
@@ -272,6 +272,45 @@ class Lock:
             except ApiError:
                 # It ends by itself fifteen seconds after the last renewal.
                 return
+
+
+class SeenLock:
+    """The Lease of one rollout, for a run that only looks.
+
+    :param own: the identity of that run, whose own lock keeps nothing going.
+    """
+
+    def __init__(self, api: Api, namespace: str, rollout: str, own: str) -> None:
+        self._api = api
+        self._own = own
+        self._name = names.record_name(rollout)
+        folder = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self.leases = Collection(
+            folder, {"fieldSelector": f"metadata.name={self._name}"}
+        )
+        self._version = ""
+        self._seen_renewed = 0.0
+
+    def load(self) -> None:
+        """Read it from the API server."""
+        self.leases.load(self._api)
+
+    def driving(self) -> Driving:
+        """Who has it, as the collection has it now. A holder is live until it was not
+        seen renewing it for its whole length, or its process is known to be gone.
+        """
+        lease = self.leases.items.get(self._name)
+        identity = _identity(lease) if lease else ""
+        if lease is None or identity in ("", self._own):
+            return Driving()
+        if _version(lease) != self._version:
+            self._version = _version(lease)
+            self._seen_renewed = time.monotonic()
+        holder = Holder.from_identity(identity)
+        if holder is not None and (holder.lives_here() or holder.is_gone()):
+            return Driving(_display(lease), holder.lives_here())
+        silent = time.monotonic() - self._seen_renewed
+        return Driving(_display(lease), silent <= LEASE_SECONDS)
 
 
 def _identity(lease: Object) -> str:

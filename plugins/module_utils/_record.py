@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from . import _drain
+from . import _history as ended_releases
 from ._analysis.state import AnalysisState, from_plain, to_plain
 from ._clock import format_instant, parse_instant
 from ._drain import Drain
@@ -64,6 +65,12 @@ class Record:
     preview: str = ""
     last_number: int = 0
     started_at: datetime | None = None
+    # Who started the release in flight, and who let it be promoted, as people know
+    # them.
+    started_by: str = ""
+    approved_by: str = ""
+    # The number of the revision that it leads away from, if it is a rollback.
+    rolls_back: int = 0
     # The pause before promotion ends at this instant; none: only by a decision.
     promote_at: datetime | None = None
     approved: bool = False
@@ -136,20 +143,26 @@ class Record:
             self, timeline=(*self.timeline, line)[-_MAX_TIMELINE:]
         )
 
-    def closed(self, at: datetime, outcome: str, number: int) -> Record:
+    def closed(self, at: datetime, outcome: str, number: int, why: str = "") -> Record:
         """The same record with the release in flight moved to the history: nothing of
         its gate, its deadlines or its intent is left for the next.
+
+        :param why: a clause that goes on after the outcome.
         """
-        entry = {
+        release = {
             "revision": number,
             "hash": self.revision,
             "started": format_instant(self.started_at) if self.started_at else "",
             "ended": format_instant(at),
-            "outcome": outcome,
+            "by": self.started_by,
         }
+        entry = ended_releases.kept(release, outcome, why, self.analysis)
         return dataclasses.replace(
             self,
             history=(*self.history, entry)[-_MAX_HISTORY:],
+            started_by="",
+            approved_by="",
+            rolls_back=0,
             promote_at=None,
             approved=False,
             fast=False,
@@ -223,9 +236,12 @@ class Record:
             values["stage"], values["revision"] = STABLE, ""
         for key in _INSTANTS:
             values[key] = parse_instant(details.get(key))
-        for key in ("last_number", "progress_available", "scale_from"):
+        for key in ("last_number", "progress_available", "scale_from", "rolls_back"):
             number = details.get(key)
             values[key] = number if isinstance(number, int) else 0
+        for key in ("started_by", "approved_by"):
+            text = details.get(key)
+            values[key] = text if isinstance(text, str) else ""
         values["approved"] = details.get("approved") is True
         values["fast"] = details.get("fast") is True
         held = details.get("held")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 from datetime import datetime
 
+from . import _history as ended_releases
 from . import _names as names
 from ._analysis.state import (
     ERROR,
@@ -31,6 +32,7 @@ from ._stages import RETIRED, STABLE, VERIFIED
 from ._view import is_quick_way_back
 
 _MAX_LISTED = 50
+_MAX_ENDED_IN_TREE = 5
 
 
 def rollout_result(
@@ -64,6 +66,7 @@ def rollout_result(
             _listed(r, seen, now)
             for r in sorted(seen.revisions, key=lambda r: -r.number)[:_MAX_LISTED]
         ],
+        "history": ended_releases.listed(record.history),
         "steps": list(steps)[-_MAX_LISTED:],
     }
 
@@ -169,14 +172,29 @@ def tree(
     pods: t.Sequence[Object],
     now: datetime,
 ) -> list[str]:
-    """The status tree, a line each: the rollout, its Services, revisions and pods."""
+    """The status tree, a line each: the rollout, its Services, revisions and pods, and
+    below it the releases that ended last.
+    """
+    ended = ended_releases.listed(seen.record.history)[:_MAX_ENDED_IN_TREE]
+    history = [f"history: {ended_releases.told(entry)}" for entry in ended]
+    return [*tree_of_present(rollout, namespace, seen, pods, now), *history]
+
+
+def tree_of_present(
+    rollout: str,
+    namespace: str,
+    seen: Observed,
+    pods: t.Sequence[Object],
+    now: datetime,
+) -> list[str]:
+    """The same without what has ended."""
     record = seen.record
     lines = [f"{namespace}/{rollout}  {record.phase or 'Unknown'} ({record.stage})"]
     if record.message:
         lines.append(f"  {record.message}")
-    when = _when(record, now)
-    if when:
-        lines.append(f"  {when}")
+    goes_on = when(record, now)
+    if goes_on:
+        lines.append(f"  {goes_on}")
     lines += [f"  {_analysis_line(k, a)}" for k, a in record.analysis.items()]
     shown = [s for s in seen.services if s.role != names.ROLE_PROOF]
     branches = [_service_line(s, seen) for s in shown]
@@ -189,7 +207,8 @@ def tree(
     return lines
 
 
-def _when(record: Record, now: datetime) -> str:
+def when(record: Record, now: datetime) -> str:
+    """When it goes on by itself, as a clause; empty if it does not."""
     if record.next_at is None:
         return ""
     left = max((record.next_at - now).total_seconds(), 0)

@@ -26,6 +26,7 @@ from ._eject import Ejection
 from ._engine import HEARTBEAT_SECONDS, Engine
 from ._errors import BadInput, BluegreenError, Conflict, NotFound
 from ._gate import Gatekeeper, Terminal, commands
+from ._history import ended_as
 from ._lock import Lock
 from ._manifests import (
     Deployment,
@@ -45,6 +46,7 @@ from ._preflight import (
     refuse_absent_namespace,
 )
 from ._record import Request
+from ._rest import UNKNOWN, unexpected
 from ._route import RIGHTS as ROUTE_RIGHTS
 from ._secrets import Secrets, parse_given
 from ._stages import (
@@ -63,6 +65,7 @@ from ._status import rollout_result, tree, ways_back
 from ._steps import Done
 from ._surroundings import Surroundings, parse_budget
 from ._view import View, Want, full_size, is_quick_way_back, previous_stable
+from ._watching import Watching
 from ._workload import definition_of, name_of, parse_workload_ref, refusal_of
 
 Params = t.Mapping[str, t.Any]
@@ -121,6 +124,7 @@ class Task:
         self.engine = Engine(self.cluster, self.clock, self.lock, self.report)
         self.api.before_write += [runtime.guard.check, self.lock.check]
         self.want = Want(goal=RETIRED, inline=self.inline)
+        self.only_looks = False
         self.diff_before: dict[str, t.Any] = {}
         if not connection.verified:
             self.engine.warnings.append(
@@ -144,7 +148,11 @@ class Task:
 
     def _stage(self) -> str:
         loaded = bool(self.cluster.records.version)
-        return self.engine.observe().record.stage if loaded else ""
+        return self._look().record.stage if loaded else ""
+
+    def _look(self) -> Observed:
+        engine = self.engine
+        return engine.observe_anew() if self.only_looks else engine.observe()
 
     def _taken_over(self, holder: str) -> None:
         self.engine.warnings.append(
@@ -155,6 +163,13 @@ class Task:
         self.cluster.raise_fence()
         self.cluster.reload()
 
+    def reopen(self) -> None:
+        """Read the rollout anew, with the Services that it has now."""
+        self.cluster.close()
+        self.cluster = Cluster(self.api, self.clock, self.namespace, self.name)
+        self.engine.cluster = self.cluster
+        self.cluster.load()
+
     def close(self) -> None:
         """End what runs in the background; let the lock go if no task goes on."""
         self.engine.close()
@@ -164,7 +179,7 @@ class Task:
 
     def drive(self, want: Want) -> Observed:
         """To the goal; in check mode only as a plan."""
-        self.want = want
+        self.want = want = dataclasses.replace(want, by=self.runtime.holder.person)
         seen = self.engine.observe()
         self.diff_before = _summary(seen)
         self._prepare_to_measure(View(want, seen, self.clock.now()))
@@ -220,7 +235,7 @@ class Task:
 
     def _release(self) -> None:
         """Let the lock go, also one that an earlier task of this play has taken."""
-        if not self.runtime.check_mode:
+        if not (self.runtime.check_mode or self.only_looks):
             self.lock.release()
 
     def _describe(self, seen: Observed, following: str) -> Result:
@@ -278,7 +293,7 @@ class Task:
         result["changed"] = self.engine.changed
         try:
             self._release()
-            result.update(self._describe(self.engine.observe(), "none"))
+            result.update(self._describe(self._look(), "none"))
         except BluegreenError:
             # What went wrong first is what a person needs to read.
             pass
@@ -657,7 +672,7 @@ def _refuse_to_retry(task: Task, release: Release) -> None:
         return
     reason = next(
         (
-            str(entry.get("outcome"))
+            " ".join(filter(None, ended_as(entry)))
             for entry in reversed(seen.record.history)
             if entry.get("hash") == target.hash
         ),
@@ -1002,16 +1017,53 @@ def _scale_down(task: Task) -> Result:
 
 
 def _info(task: Task) -> Result:
+    task.only_looks = True
+    seconds = _watch_timeout(task.params)
     task.cluster.load()
-    seen = task.engine.observe()
-    following = next_task(task.want, seen, task.clock.now())
-    result = task._describe(seen, following)
+    late = rest = ""
+    if task.params["watch"]:
+        watching = Watching(task)
+        rest = watching.until_rest(seconds)
+        late = "" if rest else _late(task, seconds, watching.driver())
+        if rest:
+            task.report(f"at rest: {rest}")
+    seen = task.engine.observe_anew()
+    now = task.clock.now()
+    result = task._describe(seen, next_task(task.want, seen, now))
     result["changed"] = False
     result["exists"] = bool(seen.revisions) or seen.record_exists
-    result["tree"] = tree(
-        task.name, task.namespace, seen, task.cluster.pods(), task.clock.now()
+    result["tree"] = tree(task.name, task.namespace, seen, task.cluster.pods(), now)
+    if rest:
+        result["rest"] = rest
+    failure = late or _unexpected(task, seen)
+    return {**result, "failed": True, "msg": failure} if failure else result
+
+
+def _watch_timeout(params: Params) -> int:
+    seconds: int = params["watch_timeout_seconds"]
+    if seconds < 0:
+        raise BadInput(
+            f"watch_timeout_seconds: {seconds} was found, a number of seconds is"
+            " expected, or 0 to watch for as long as it takes."
+        )
+    return seconds
+
+
+def _late(task: Task, seconds: int, driver: str) -> str:
+    record = task.engine.observe_anew().record
+    return (
+        f"watch_timeout_seconds: {task.namespace}/{task.name} did not come to rest"
+        f" within {seconds} s; it is {record.phase or UNKNOWN} ({record.stage}),"
+        f" {driver}: {record.message.rstrip('.')}; watch it again, with more seconds if"
+        " it needs them."
     )
-    return result
+
+
+def _unexpected(task: Task, seen: Observed) -> str:
+    expected: list[str] = task.params["expect"]
+    if expected and not (seen.revisions or seen.record_exists):
+        return str(_no_such_rollout(task))
+    return unexpected(task.name, task.namespace, seen, expected, task.clock.now())
 
 
 _MODULES: dict[str, t.Callable[[Task], Result]] = {

@@ -17,6 +17,8 @@ from functools import cached_property
 
 from . import _names as names
 from ._analysis.state import INCONCLUSIVE, POST_PROMOTION, PRE_PROMOTION, SUCCESSFUL
+from ._history import PROMOTED as ENDED_PROMOTED
+from ._history import ended_as
 from ._model import ROUTE, Observed, Revision, ServiceSeen, describe
 from ._parameters import ATOMIC, AUTO, NOTHING, OVERLAP, Parameters
 from ._stages import ANALYSED, PAUSED, RETIRED, STABLE, VERIFIED, at_least
@@ -45,6 +47,8 @@ class Want:
     inline: bool = True
     # Whether a person is asked, so that it stays where only a person can decide.
     attended: bool = False
+    # Who asks, as people know them.
+    by: str = ""
 
 
 def full_size(parameters: Parameters, active: Revision | None) -> int:
@@ -105,7 +109,7 @@ def previous_stable(seen: Observed) -> Revision | None:
     promoted = [
         seen.revision(str(entry.get("hash")))
         for entry in reversed(seen.record.history)
-        if entry.get("outcome") == "promoted"
+        if ended_as(entry)[0] == ENDED_PROMOTED
     ]
     by_number = sorted(seen.revisions, key=lambda r: -r.number)
     for revision in (*promoted, *by_number):

@@ -14,7 +14,8 @@ author:
   - The cutover.bluegreen contributors (@cutover-bluegreen)
 description:
   - Reads a rollout and returns it as data and as a tree for people.
-  - Writes nothing.
+  - Can watch it until it rests, and fail on a phase that is not expected.
+  - Writes nothing to the cluster.
 extends_documentation_fragment:
   - cutover.bluegreen._rollout
   - cutover.bluegreen._wait
@@ -26,12 +27,48 @@ options:
       - Whether to show the tree on the screen, too.
     type: bool
     default: false
+  watch:
+    description:
+      - Whether to show the tree at each change, at most one a second, until the rollout
+        rests.
+      - It rests where a person has to decide, and where no run drives it. While a run
+        drives it, also through a countdown or a scale-down delay, it does not.
+      - A run counts as gone if it was not seen renewing its lock for 15 seconds, or if
+        it ran on this machine and has ended.
+    type: bool
+    default: false
+  watch_timeout_seconds:
+    description:
+      - How long to watch at most; the task fails if the rollout does not rest by then.
+      - 0 is for as long as it takes.
+    type: int
+    default: 0
+  expect:
+    description:
+      - The phases that are right. In any other one, and where there is no such rollout,
+        the task fails, after it has watched if O(watch) is set.
+      - If empty, every phase is right.
+    type: list
+    elements: str
+    choices: [Healthy, Paused, Degraded, Progressing]
+    default: []
+  status_file:
+    description:
+      - The path of a file on the controller that gets C(rollout), C(exists), C(tree)
+        and C(rest) as JSON, also where the task fails because of O(expect) or
+        O(watch_timeout_seconds).
+      - It is replaced in one step, keeps the mode that it has, and gets C(0600)
+        otherwise. A relative path is relative to the folder that ansible-playbook
+        was started in.
+      - A report is no change of anything managed, so the task is not V(changed) by it.
+        In check mode it is not written.
+    type: path
 attributes:
   check_mode:
-    details: It only reads.
+    details: It only reads; O(status_file) is not written.
   diff_mode:
     support: N/A
-    details: It changes nothing.
+    details: It changes nothing in the cluster.
 seealso:
   - module: cutover.bluegreen.bluegreen_rollout
 """
@@ -50,9 +87,14 @@ EXAMPLES = r"""
     namespace: shop
   register: status
 
-- name: Go on only when it is healthy
-  ansible.builtin.assert:
-    that: status.rollout.phase == 'Healthy'
+- name: Watch the release that another job drives, and fail unless it is healthy then
+  cutover.bluegreen.bluegreen_info:
+    name: web
+    namespace: shop
+    watch: true
+    watch_timeout_seconds: 1800
+    expect: [Healthy]
+    status_file: rollout.json
 """
 
 RETURN = r"""
@@ -197,19 +239,50 @@ rollout:
           replicas: 3
           available: 3
           tags: [active, stable, preview]
+    history:
+      description:
+        - The releases that have ended, newest first, at most 50.
+        - C(outcome) is V(promoted), V(aborted) or V(superseded), and C(why) goes on
+          after it.
+        - C(by) is who started the release, C(seconds) how long it took.
+        - C(verdicts) has each of its analyses by V(pre-promotion) and
+          V(post-promotion), with the C(phase) and how many measurements of all of its
+          metrics were C(successful), C(failed), C(inconclusive) and C(error); what is
+          0 is left out.
+        - What the version that wrote an entry did not keep is empty or none.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - revision: 2
+          hash: 3f2a9c1d0b
+          started: "2026-11-23T02:58:55.000Z"
+          ended: "2026-11-23T03:00:30.000Z"
+          seconds: 95
+          outcome: promoted
+          why: as approved by process 4711 on build-7
+          by: alice@build-7 (AWX job 812)
+          verdicts: {pre-promotion: {phase: Successful, successful: 5}}
     steps:
       description: What this task did, or would do in check mode.
       type: list
       elements: str
       returned: always
       sample: [cut over Service web to revision 2 (web-3f2a9c1d0b)]
+rest:
+  description: Why the rollout rests, as a clause.
+  returned: with O(watch), when it came to rest
+  type: str
+  sample: it is Healthy
 exists:
   description: Whether anything of the rollout exists.
-  returned: success
+  returned: when the cluster could be read
   type: bool
 tree:
-  description: The rollout, its Services, revisions and pods, a line each.
-  returned: success
+  description:
+    - The rollout, its Services, revisions and pods, a line each, and below them the
+      five releases that ended last.
+  returned: when the cluster could be read
   type: list
   elements: str
 """

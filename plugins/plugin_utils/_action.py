@@ -26,6 +26,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._argspec import 
     ROLLOUT,
     SECRETS,
     WAIT,
+    WATCH,
     mask,
     secrets_of,
     without_empty,
@@ -46,6 +47,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._tasks import (
     Runtime,
     execute,
 )
+from ansible_collections.cutover.bluegreen.plugins.plugin_utils import _status_file
 from ansible_collections.cutover.bluegreen.plugins.plugin_utils._terminal import (
     NoTerminalError,
     Terminal,
@@ -56,13 +58,18 @@ Args = dict[str, t.Any]
 
 _ROLE = "cutover.bluegreen.bluegreen"
 _VARIABLES = sorted(
-    {*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT, "full", "to_revision"}
+    {*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT, *WATCH, "full", "to_revision"}
     # The role sets these itself.
     - {"state", "until"}
 )
 # Short names are words, too: they are options only at the head of a message.
 _AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
-_TYPES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
+_TYPES = {
+    "int": "a whole number",
+    "bool": "true or false",
+    "str": "a string",
+    "path": "a path",
+}
 _IN_TEXT = re.compile(rf"\b(?:{'|'.join(v for v in _VARIABLES if '_' in v)})\b")
 
 
@@ -76,12 +83,25 @@ def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     :param action: the action plugin.
     """
     try:
+        status_file = _status_file.place_of(action._task.args.get("status_file"))
         result = _run(action, task_vars)
     except BluegreenError as error:
         result = {"failed": True, "changed": False, "msg": str(error)}
+        status_file = ""
+    if status_file and "rollout" in result and not action._task.check_mode:
+        _write_status(status_file, result)
     if result.get("failed") and _is_in_role(action):
         result["msg"] = _with_variables(str(result.get("msg", "")))
     return result
+
+
+def _write_status(path: str, result: Args) -> None:
+    try:
+        _status_file.write(path, result)
+    except BadInput as error:
+        # What went wrong first is what a person needs to read first.
+        messages = filter(None, (result.get("msg"), str(error)))
+        result.update(failed=True, msg=" ".join(messages))
 
 
 def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
@@ -89,7 +109,7 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     args = _plain_args(action, module)
     secrets = secrets_of(MODULES[module], args)
     host = str(task_vars.get("inventory_hostname", ""))
-    holder = holder_of(os.getppid(), host, os.environ)
+    holder = holder_of(os.getppid(), host, os.environ, _user_of_job(task_vars))
     with Guard(None) as guard:
         params = _validated(module, args)
         terminal = _terminal(action, params, guard, task_vars)
@@ -116,6 +136,12 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     shown: Args = mask(result, secrets)
     shown["invocation"] = {"module_args": _redacted(module, params, secrets)}
     return shown
+
+
+def _user_of_job(task_vars: t.Mapping[str, t.Any]) -> str:
+    """Who started the job in AWX, which runs all of them as one user."""
+    users = (task_vars.get(f"{product}_user_name") for product in ("awx", "tower"))
+    return " ".join(str(next(filter(None, users), "")).split())
 
 
 def _terminal(
@@ -279,6 +305,9 @@ def _in_our_words(message: str) -> str:
         wanted = _TYPES.get(wanted, wanted)
         return f"{option}: {found!r} was found, {wanted} is expected."
     choice = re.match(r"value of (\w+) must be one of: (.*), got: (.*)", message)
+    choice = choice or re.match(
+        r"value of (\w+) must be one or more of: (.*)\. Got no match for: (.*)", message
+    )
     if choice:
         option, wanted, found = choice.groups()
         return f"{option}: {found!r} was found, one of {wanted} is expected."

@@ -65,6 +65,7 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.release imp
     Release,
     message,
     rollout_of,
+    says,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.waiting import (
     eventually,
@@ -268,6 +269,29 @@ def test_looking_only(
     variables = {"bluegreen_name": NAME, "bluegreen_namespace": release.namespace}
     run = playbook_of(who)("cutover.bluegreen.status", variables).check()
     assert rollout_of(run)["phase"] == "Healthy"
+    who.assert_needs_all()
+
+
+def test_watching_only(
+    release: Release, user: Users, playbook_of: t.Callable[[User], Playbook]
+) -> None:
+    """Neither Role has a verb that writes, and nothing is refused."""
+    release.deploy("1", pdb={"minAvailable": 1}).check()
+    handle = release.start_deploy(
+        "2", pdb={"minAvailable": 1}, auto_promotion_seconds=LONG
+    )
+    release.pauses(handle)
+    who = user("bluegreen-status", "bluegreen-watch")
+    variables = {"bluegreen_name": NAME, "bluegreen_namespace": release.namespace}
+    watcher = playbook_of(who).start(
+        "cutover.bluegreen.status",
+        {**variables, "bluegreen_watch": True},
+        env={"PYTHONUNBUFFERED": "1"},
+    )
+    says(watcher, "Paused, driven by")
+    release.run("promote").check()
+    handle.wait().check()
+    assert rollout_of(watcher.wait().check())["phase"] == "Healthy"
     who.assert_needs_all()
 
 

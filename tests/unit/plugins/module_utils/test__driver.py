@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
+import pwd
 import signal
 import socket
 import subprocess
@@ -112,3 +114,32 @@ def test_people_see_the_job() -> None:
     ):
         holder = driver.holder_of(os.getpid(), "web", environment)
         assert holder.display == display
+
+
+def test_a_history_names_the_person_and_the_job() -> None:
+    node = socket.gethostname()
+    user = pwd.getpwuid(os.getuid()).pw_name
+    for environment, job_user, person in (
+        ({}, "", f"{user}@{node}"),
+        ({"JOB_ID": "7"}, "alice", "alice (AWX job 7)"),
+        ({"JOB_ID": "7"}, "", f"{user}@{node} (AWX job 7)"),
+    ):
+        holder = driver.holder_of(os.getpid(), "web", environment, job_user)
+        assert holder.person == person
+        assert driver.Holder.from_hand_over(holder.hand_over()) == holder
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    holder = driver.holder_of(os.getpid(), "web", {})
+    assert holder.person == f"uid {os.getuid()}@{socket.gethostname()}"
+
+
+def test_who_lives_here() -> None:
+    here = driver.holder_of(os.getpid(), "web", {})
+    assert here.lives_here() and not here.is_gone()
+    assert not dataclasses.replace(here, started="1").lives_here()
+    assert not dataclasses.replace(here, node="elsewhere").lives_here()

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import types
 import typing as t
 
 import pytest
@@ -21,6 +22,7 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._clock import (
     ServerClock,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._driver import (
+    Driving,
     Holder,
     process_start,
 )
@@ -334,3 +336,85 @@ def test_two_at_the_same_moment(leases: Leases, start: Start) -> None:
 def test_our_own_process_is_known() -> None:
     here = Holder(socket.gethostname(), os.getpid(), process_start(os.getpid()))
     assert not here.is_gone()
+
+
+# -- who only looks --------------------------------------------------------------------
+
+
+def onlooker(leases: Leases, own: str = "") -> _lock.SeenLock:
+    found = _lock.SeenLock(t.cast(Api, leases), "shop", "web", own)
+    found.load()
+    return found
+
+
+def test_a_free_lock_has_no_driver(leases: Leases, start: Start) -> None:
+    assert onlooker(leases).driving() == Driving()
+    run = start(THEIRS)
+    run.lock.acquire()
+    run.lock.release()
+    assert onlooker(leases).driving() == Driving()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[float], None]:
+    """Let the local clock go on, which else stands."""
+    now = [time.monotonic()]
+
+    def pass_by(leases: float) -> None:
+        now[0] += leases * _lock.LEASE_SECONDS
+
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(_lock, "time", clock)
+    return pass_by
+
+
+Later = t.Callable[[float], None]
+
+
+def test_a_driver_is_live_as_long_as_it_is_seen_renewing(
+    leases: Leases, start: Start, later: Later
+) -> None:
+    run = start(THEIRS)
+    run.lock.acquire()
+    run.lock.suspend()
+    seen = onlooker(leases)
+    for _renewal in range(5):
+        assert seen.driving() == Driving("AWX job 2", live=True)
+        later(0.9)
+        assert leases.lease is not None
+        leases.replace("", leases.lease)
+        seen.load()
+    later(0.9)
+    assert seen.driving() == Driving("AWX job 2", live=True)
+    later(0.2)
+    assert seen.driving() == Driving("AWX job 2", live=True)
+    later(0.9)
+    assert seen.driving() == Driving("AWX job 2", live=False)
+
+
+def test_the_lock_of_ones_own_playbook_keeps_nothing_going(
+    leases: Leases, start: Start
+) -> None:
+    """An earlier task of the same play has it."""
+    start(THEIRS).lock.acquire()
+    assert onlooker(leases, own=THEIRS.identity()).driving() == Driving()
+
+
+def test_a_driver_of_this_machine_is_looked_for_there(
+    leases: Leases, start: Start, later: Later
+) -> None:
+    pid = os.getpid()
+    here = Holder(socket.gethostname(), pid, process_start(pid), "web", "a play")
+    run = start(here)
+    run.lock.acquire()
+    # It does something else between two tasks: it lives.
+    run.lock.suspend()
+    seen = onlooker(leases)
+    seen.driving()
+    later(1.5)
+    assert seen.driving() == Driving("a play", live=True)
+    gone = Holder(socket.gethostname(), pid, "1", "web", "an earlier play")
+    assert leases.lease is not None
+    leases.lease["spec"]["holderIdentity"] = gone.identity()
+    seen.load()
+    assert seen.driving() == Driving("a play", live=False)
