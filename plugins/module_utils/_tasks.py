@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import _names as names
-from ._adopt import Adoption, blames_definition
+from ._adopt import Adoption
 from ._api import Api
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
@@ -43,6 +43,7 @@ from ._preflight import (
     refusal_of_manager,
 )
 from ._record import Request
+from ._rehome import blames_definition
 from ._route import RIGHTS as ROUTE_RIGHTS
 from ._secrets import Secrets, parse_given
 from ._stages import (
