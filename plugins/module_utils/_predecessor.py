@@ -246,8 +246,10 @@ def active_of(pair: t.Sequence[Object], services: t.Sequence[Object]) -> Object:
     for service in services:
         name = service["metadata"]["name"]
         selector = service["spec"].get("selector") or {}
-        chosen = [d for d in pair if selector.items() <= pod_labels(d).items()]
-        if selector and len(chosen) == 1:
+        chosen = [
+            d for d in pair if selector and selector.items() <= pod_labels(d).items()
+        ]
+        if len(chosen) == 1:
             pair = chosen
             continue
         both = " and ".join(d["metadata"]["name"] for d in pair)

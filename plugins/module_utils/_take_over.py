@@ -52,6 +52,7 @@ from ._predecessor import (
     has_unseen_change,
     manifest_of,
     own_selector,
+    pod_labels,
     refuse_rollout,
     refuse_service,
     refuse_undirected,
@@ -84,7 +85,7 @@ _RIGHTS = {
     "replicasets.apps": ("list", "watch", "patch", "delete"),
     "leases.coordination.k8s.io": ("get", "create", "update"),
 }
-_RIGHTS_ON_OWNER = {
+_RIGHTS_ON_OWNER: dict[str, dict[str, tuple[str, ...]]] = {
     ROLLOUT: {"rollouts.argoproj.io": ("get", "list", "watch", "delete")},
     DEPLOYMENT: {"deployments.apps": ("get", "delete")},
 }
@@ -105,6 +106,7 @@ class Options:
 
     asked: Asked
     active_service: object
+    preview_service_given: bool
     definition_given: bool
     argo_is_stopped: bool
     argo_namespace: str
@@ -226,20 +228,27 @@ class TakeOver:
         if rollout is None:
             raise self._absent_rollout(name)
         found = self._look_at_rollout(rollout)
+        release = self._parse_with(found, self._services_not_given(rollout))
         active, preview = services_of(rollout)
-        given: dict[str, object] = (
-            {} if self._options.active_service else {"active_service": active}
-        )
-        if preview:
-            given["preview_service"] = preview
-        release = self._parse_with(found, given)
-        if release.parameters.active_services != (active,):
-            listed = ", ".join(release.parameters.active_services)
-            raise BadInput(
-                f"active_service: {listed} was given, the active Service of Rollout"
-                f" {name} is {active}; give that, or leave it out."
-            )
+        for variable, names_given, own in (
+            ("active_service", release.parameters.active_services, active),
+            ("preview_service", release.parameters.preview_services, preview),
+        ):
+            if own and names_given != (own,):
+                raise BadInput(
+                    f"{variable}: {', '.join(names_given)} was given, that of Rollout"
+                    f" {name} is {own}; give that, or leave it out."
+                )
         return found, release
+
+    def _services_not_given(self, rollout: Object) -> dict[str, object]:
+        active, preview = services_of(rollout)
+        found: dict[str, object] = {}
+        if self._options.active_service is None:
+            found["active_service"] = active
+        if preview and not self._options.preview_service_given:
+            found["preview_service"] = preview
+        return found
 
     def _absent_rollout(self, name: str) -> BadInput:
         namespace = self._cluster.namespace
@@ -382,11 +391,13 @@ class TakeOver:
         self._refuse_reached(found.others)
         autoscalers = self._autoscalers()
         refuse_autoscalers(autoscalers, self._options.accepted_managers)
-        to_retarget = RIGHTS_TO_RETARGET if autoscalers else {}
-        needed = merged_rights(
-            _RIGHTS, _RIGHTS_ON_OWNER[found.before.kind], to_retarget
-        )
-        refuse_missing_rights(self._cluster, "a take-over", needed)
+        rights: list[t.Mapping[str, tuple[str, ...]]] = [
+            _RIGHTS,
+            _RIGHTS_ON_OWNER[found.before.kind],
+        ]
+        if autoscalers:
+            rights.append(RIGHTS_TO_RETARGET)
+        refuse_missing_rights(self._cluster, "a take-over", merged_rights(*rights))
         self._refuse_live_argo()
         self._home = self._home_of(found, release, bool(autoscalers))
         with blames_definition():
@@ -454,7 +465,7 @@ class TakeOver:
         for replica_set in others:
             if not replica_set["spec"].get("replicas", 0):
                 continue
-            labels = replica_set["spec"]["template"]["metadata"].get("labels") or {}
+            labels = pod_labels(replica_set)
             for name, service in sorted(self._cluster.services.items.items()):
                 if selects(service, labels):
                     raise BadInput(

@@ -591,6 +591,7 @@ def _take_over(task: Task) -> Result:
     options = Options(
         parse_take_over(params.get("take_over"), task.name),
         params.get("active_service"),
+        params.get("preview_service") is not None,
         params.get("definition") is not None,
         params["argo_is_stopped"],
         params["argo_namespace"],
