@@ -208,8 +208,9 @@ class TakeOver:
         if name and self._api.find(self._path_of(ROLLOUT, name)) is not None:
             raise BadInput(
                 f"take_over: {self._cluster.rollout} is a rollout of this collection"
-                f" already, and an Argo Rollout {name} exists beside it; delete that"
-                f" (kubectl delete rollout {name}), or take it over under another name."
+                f" already, and an Argo Rollout {name} exists beside it; see with the"
+                " status playbook that users are on a revision of this collection, then"
+                f" delete that Rollout (kubectl delete rollout {name})."
             )
 
     def _path_of(self, kind: str, name: str = "") -> str:
