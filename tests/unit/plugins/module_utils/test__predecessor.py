@@ -109,9 +109,11 @@ def deployment(colour: str, **changes: t.Any) -> Object:
     }
 
 
-def service(selector: Object | None = None, **annotations: str) -> Object:
+def service(
+    selector: Object | None = None, annotations: Object | None = None
+) -> Object:
     return {
-        "metadata": {"name": "web", "annotations": annotations},
+        "metadata": {"name": "web", "annotations": annotations or {}},
         "spec": {"selector": LABELS if selector is None else selector},
     }
 
@@ -320,9 +322,21 @@ def test_a_service_keeps_its_users_own_selector() -> None:
 @pytest.mark.parametrize(
     ("found", "before", "expected"),
     [
-        (service(**{names.ANNOTATION_ROLLOUT: "shop"}), PAIR, "belongs to the rollout"),
-        (service(**{ARGO_MANAGED_BY: "web"}), PAIR, "directed by the Argo Rollout web"),
-        (service(**{ARGO_MANAGED_BY: "shop"}), ARGO, "directed by the Argo Rollout"),
+        (
+            service(annotations={names.ANNOTATION_ROLLOUT: "shop"}),
+            PAIR,
+            "belongs to the rollout",
+        ),
+        (
+            service(annotations={ARGO_MANAGED_BY: "web"}),
+            PAIR,
+            "directed by the Argo Rollout web",
+        ),
+        (
+            service(annotations={ARGO_MANAGED_BY: "shop"}),
+            ARGO,
+            "directed by the Argo Rollout",
+        ),
         (service({"color": "blue"}), PAIR, "selects by color alone"),
         (service({"app": "web", "tier": "x"}), PAIR, "selects tier=x, the pods of"),
     ],
