@@ -19,9 +19,33 @@ options:
       - With V(ejected) the rollout becomes a plain Deployment and plain Services again,
         as they were before their first release, without restarting a pod. It needs
         O(name) and O(namespace) only.
+      - With V(taken_over) what an Argo Rollout, or one of two Deployments, runs becomes
+        the first revision, as O(take_over) says. The options below are those of later
+        releases; those that are left out are read from what runs.
     type: str
-    choices: [released, restarted, ejected]
+    choices: [released, restarted, ejected, taken_over]
     default: released
+  take_over:
+    description:
+      - What is taken over with O(state=taken_over).
+      - "V({rollout: NAME}) is a blue-green Rollout of Argo Rollouts; without this
+        option it is the one with the O(name) of the rollout."
+      - "V({blue: NAME, green: NAME}) are two Deployments between which
+        O(active_service) was switched by hand. The one that it selects is taken over,
+        the other one is left as it is."
+    type: raw
+  argo_is_stopped:
+    description:
+      - Whether you have seen to it that the controller of Argo Rollouts does not run.
+      - Otherwise that is looked for, during its Lease's duration of 15 seconds; where
+        the Lease is not found, or cannot be read, nothing is taken over.
+    type: bool
+    default: false
+  argo_namespace:
+    description:
+      - The namespace in which the controller of Argo Rollouts keeps its Lease.
+    type: str
+    default: argo-rollouts
   definition:
     description:
       - The application's Deployment manifest as it is. Required with

@@ -11,35 +11,29 @@ a killed run left off. Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import dataclasses
 import json
 import typing as t
 
 from . import _names as names
 from ._api import Api
 from ._cluster import Cluster
-from ._errors import ApiError, BadInput, BluegreenError, Conflict, NotFound
-from ._manifests import Deployment, deployment_body, hash_of
+from ._errors import BadInput, BluegreenError
+from ._manifests import Deployment, hash_of
 from ._objects import (
     Object,
     annotation_of,
     annotation_pointer,
     controller_of,
     expect,
-    is_observed,
+    labels_of,
 )
 from ._parameters import Parameters
-from ._watches import Collection, Watches
+from ._rehome import Rehoming, bare_template, blames_definition, is_settled
 
 Report = t.Callable[[str], None]
-T = t.TypeVar("T")
 
 _ANNOTATION_ADOPTING = f"{names.PREFIX}/adopting"
-_POD_TEMPLATE_HASH = "pod-template-hash"
-_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-_STEP_SECONDS = 60.0
 
 
 class Adoption:
@@ -61,6 +55,10 @@ class Adoption:
         self.plain: Object | None = None
         self.hash = ""
         self._orphan: Object | None = None
+
+    @property
+    def _rehoming(self) -> Rehoming:
+        return Rehoming(self._cluster, self.hash)
 
     # -- what there is to adopt ----------------------------------------------------
 
@@ -99,10 +97,10 @@ class Adoption:
         label = f"{names.LABEL_ROLLOUT}={self._cluster.rollout}"
         listed = self._api.get(f"{self._folder}/replicasets", {"labelSelector": label})
         for replica_set in listed["items"]:
-            if not controller_of(replica_set) and names.LABEL_HASH in _labels(
+            if not controller_of(replica_set) and names.LABEL_HASH in labels_of(
                 replica_set
             ):
-                self.hash = _labels(replica_set)[names.LABEL_HASH]
+                self.hash = labels_of(replica_set)[names.LABEL_HASH]
                 found: Object = replica_set
                 return found
         return None
@@ -154,8 +152,8 @@ class Adoption:
         kept = self._hash_that_stays(plain)
         if kept:
             return kept
-        running = _bare(plain["spec"]["template"])
-        if _bare(applied["spec"]["template"]) == running:
+        running = bare_template(plain["spec"]["template"])
+        if bare_template(applied["spec"]["template"]) == running:
             return self._deployment.hash
         return hash_of(running)
 
@@ -204,14 +202,14 @@ class Adoption:
         if not annotation_of(plain, _ANNOTATION_ADOPTING):
             plain = self._pause(plain)
         replica_set = self._running_replica_set(plain)
-        replica_set = self._label_replica_set(replica_set)
-        self._label_pods(replica_set)
+        replica_set = self._rehoming.label_replica_set(replica_set)
+        self._rehoming.label_pods(replica_set)
         name, uid = plain["metadata"]["name"], plain["metadata"]["uid"]
         path = f"{self._folder}/deployments/{name}"
         if "deletionTimestamp" not in plain["metadata"]:
             self._api.delete(path, uid, propagation="Orphan")
-        return self._await(
-            replica_set,
+        return self._rehoming.await_replica_set(
+            replica_set["metadata"]["name"],
             lambda found: not controller_of(found),
             f"ReplicaSet {replica_set['metadata']['name']} to be let go by Deployment"
             f" {name}",
@@ -230,15 +228,7 @@ class Adoption:
             },
         ]
         paused = self._api.patch(f"{self._folder}/deployments/{name}", operations)
-        generation = paused["metadata"]["generation"]
-        return self._await(
-            paused,
-            lambda d: (
-                (d.get("status") or {}).get("observedGeneration", 0) >= generation
-            ),
-            f"Deployment {name} to be paused",
-            kind="deployments",
-        )
+        return self._rehoming.await_paused(paused)
 
     def _owned_replica_sets(self, plain: Object) -> list[Object]:
         labels = plain["spec"]["selector"].get("matchLabels") or {}
@@ -266,102 +256,22 @@ class Adoption:
         found: Object = running[0]
         return found
 
-    @property
-    def _ours(self) -> dict[str, str]:
-        return {
-            names.LABEL_ROLLOUT: self._cluster.rollout,
-            names.LABEL_HASH: self.hash,
-        }
-
-    def _label_replica_set(self, replica_set: Object) -> Object:
-        template = replica_set["spec"]["template"]["metadata"]
-        if self._ours.items() <= (template.get("labels") or {}).items():
-            return replica_set
-        operations: list[Object] = [
-            expect("/metadata/uid", replica_set["metadata"]["uid"]),
-            {
-                "op": "add",
-                "path": "/metadata/labels",
-                "value": {**_labels(replica_set), **self._ours},
-            },
-            {
-                "op": "add",
-                "path": "/spec/template/metadata/labels",
-                "value": {**(template.get("labels") or {}), **self._ours},
-            },
-        ]
-        path = f"{self._folder}/replicasets/{replica_set['metadata']['name']}"
-        return self._api.patch(path, operations)
-
-    def _label_pods(self, replica_set: Object) -> None:
-        wanted = {
-            k: v
-            for k, v in replica_set["spec"]["selector"]["matchLabels"].items()
-            if k != names.LABEL_HASH
-        }
-        selector = ",".join(f"{k}={v}" for k, v in sorted(wanted.items()))
-        for pod in self._cluster.pods(selector):
-            if self._ours.items() <= _labels(pod).items():
-                continue
-            operations: list[Object] = [expect("/metadata/uid", pod["metadata"]["uid"])]
-            operations += [
-                {
-                    "op": "add",
-                    "path": "/metadata/labels/" + key.replace("/", "~1"),
-                    "value": value,
-                }
-                for key, value in self._ours.items()
-            ]
-            name = pod["metadata"]["name"]
-            path = f"/api/v1/namespaces/{self._cluster.namespace}/pods/{name}"
-            try:
-                self._api.patch(path, operations)
-            except (NotFound, Conflict):
-                # It died meanwhile: its successor is born with the labels.
-                continue
-
     def _give_home(self, replica_set: Object) -> None:
         """Create our Deployment, paused, so that it takes the ReplicaSet as it is."""
-        template = copy.deepcopy(replica_set["spec"]["template"])
-        for key in (_POD_TEMPLATE_HASH, *self._ours):
-            template["metadata"]["labels"].pop(key, None)
-        body = copy.deepcopy(self._deployment.body)
-        body["spec"]["template"] = template
-        adopted = Deployment(self._deployment.name, body)
-        replicas = replica_set["spec"].get("replicas", 1)
-        parameters = self._parameters
-        autoscaled = self._cluster.is_autoscaled(self._deployment.name)
-        if self.hash != self._deployment.hash and not autoscaled:
-            # It runs what its own manifest asked for, which the new one may change.
-            parameters = dataclasses.replace(parameters, replicas=replicas)
-        ours = deployment_body(
-            adopted,
-            self._cluster.rollout,
-            self._cluster.namespace,
-            number=1,
-            replicas=replicas,
-            parameters=parameters,
-            fence="0",
-            revision_hash=self.hash,
+        ours = self._rehoming.home(
+            self._deployment,
+            self._parameters,
+            replica_set,
+            self._cluster.is_autoscaled(self._deployment.name),
+            {_ANNOTATION_ADOPTING: self.hash},
         )
-        ours["metadata"]["annotations"][_ANNOTATION_ADOPTING] = self.hash
-        ours["spec"]["paused"] = True
-        written = self._api.create(f"{self._folder}/deployments", ours)
-        self._cluster.deployments.take(written)
+        self._rehoming.create_home(ours)
 
     def _settle_in(self, ours: Object) -> None:
         """The Deployment has the ReplicaSet; it is resumed, the Services narrowed."""
-        uid = ours["metadata"]["uid"]
-        replica_set = self._replica_set_of_hash()
-        self._await(
-            replica_set,
-            lambda found: controller_of(found) == uid,
-            f"ReplicaSet {replica_set['metadata']['name']} to be taken over by"
-            f" Deployment {ours['metadata']['name']}",
-        )
-        if ours["spec"].get("paused"):
-            ours = self._resume(ours)
-        self._await_labelled_endpoints()
+        self._rehoming.await_owner(ours)
+        ours = self._rehoming.resume(ours)
+        self._rehoming.refuse_foreign_endpoints()
         for service in self._parameters.active_services:
             found = self._cluster.services.items.get(service)
             if found and names.LABEL_HASH not in found["spec"]["selector"]:
@@ -373,132 +283,6 @@ class Adoption:
             {"op": "remove", "path": pointer},
         ]
         self._cluster.deployments.take(self._api.patch(path, operations))
-
-    def _replica_set_of_hash(self) -> Object:
-        label = f"{names.LABEL_HASH}={self.hash}"
-        listed = self._api.get(f"{self._folder}/replicasets", {"labelSelector": label})
-        if len(listed["items"]) != 1:
-            raise BluegreenError(
-                f"Revision {self.hash} has {len(listed['items'])} ReplicaSets in the"
-                " middle of its adoption, one is expected; look at kubectl get"
-                f" replicasets -l {label}, remove the one without ready pods, then run"
-                " again."
-            )
-        found: Object = listed["items"][0]
-        return found
-
-    def _resume(self, ours: Object) -> Object:
-        name = ours["metadata"]["name"]
-        operations: list[Object] = [
-            expect("/metadata/uid", ours["metadata"]["uid"]),
-            {"op": "replace", "path": "/spec/paused", "value": False},
-        ]
-        resumed = self._api.patch(f"{self._folder}/deployments/{name}", operations)
-        generation = resumed["metadata"]["generation"]
-
-        def is_settled(found: Object) -> bool:
-            status = found.get("status") or {}
-            return bool(
-                status.get("observedGeneration", 0) >= generation
-                and status.get("updatedReplicas", 0) >= found["spec"]["replicas"]
-            )
-
-        return self._await(
-            resumed, is_settled, f"Deployment {name} to settle", kind="deployments"
-        )
-
-    def _await_labelled_endpoints(self) -> None:
-        """Every ready endpoint carries the hash: narrowing takes none away."""
-        labelled = {
-            p["metadata"]["name"]
-            for p in self._cluster.pods(f"{names.LABEL_HASH}={self.hash}")
-        }
-        seen = self._cluster.observe()
-        for service in seen.with_role(names.ROLE_ACTIVE):
-            foreign = sorted(service.endpoints.ready - labelled)
-            if service.exists and service.target is None and foreign:
-                raise BluegreenError(
-                    f"Service {service.name} has the ready endpoint {foreign[0]}, which"
-                    " is not of the adopted Deployment and would be taken away; find"
-                    " out whose pod it is, then run again."
-                )
-
-    def _await(
-        self,
-        item: Object,
-        until: t.Callable[[Object], bool],
-        what: str,
-        kind: str = "replicasets",
-    ) -> Object:
-        return await_object(
-            self._api, f"{self._folder}/{kind}", item["metadata"]["name"], until, what
-        )
-
-
-def await_object(
-    api: Api, folder: str, name: str, until: t.Callable[[Object], bool], what: str
-) -> Object:
-    """Watch one object until it is as expected.
-
-    :param what: what is waited for, as it stands after "Waited 60 s for".
-    :raises BluegreenError: nothing happened to it for a minute.
-    """
-    watched = Collection(folder, {"fieldSelector": f"metadata.name={name}"})
-
-    def found() -> Object | None:
-        item = watched.items.get(name)
-        if item is None:
-            kind = folder.rpartition("/")[2]
-            raise NotFound(f"{kind} {name} is gone; somebody else deleted it.")
-        return item if until(item) else None
-
-    return await_collection(api, watched, found, what)
-
-
-def await_collection(
-    api: Api, watched: Collection, until: t.Callable[[], T | None], what: str
-) -> T:
-    """Watch objects until they are as expected.
-
-    :returns: what ``until`` gave at last.
-    """
-    watched.load(api)
-    watches = Watches(api)
-    try:
-        for _round in range(1000):
-            found = until()
-            if found is not None:
-                return found
-            watches.watch([watched])
-            if not watches.wait(_STEP_SECONDS):
-                break
-    finally:
-        watches.close()
-    raise BluegreenError(
-        f"Waited {_STEP_SECONDS:.0f} s for {what}, and it did not happen; nothing is"
-        " lost: run again."
-    )
-
-
-def is_settled(deployment: Object) -> bool:
-    """Whether a Deployment has rolled out, with all of its pods available."""
-    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
-    counts = [
-        status.get(key, 0)
-        for key in ("replicas", "updatedReplicas", "availableReplicas")
-    ]
-    return is_observed(deployment) and all(count == wanted for count in counts)
-
-
-@contextlib.contextmanager
-def blames_definition() -> t.Iterator[None]:
-    """What the API server finds invalid in a dry-run, it finds in the manifest."""
-    try:
-        yield
-    except ApiError as error:
-        if error.status not in (400, 422):
-            raise
-        raise BadInput(f"definition: {error}") from error
 
 
 def _refuse_half_ejected(plain: Object) -> None:
@@ -514,24 +298,5 @@ def _given(selector: Object) -> Object:
     return {k: v for k, v in sorted(selector.items()) if v}
 
 
-def _bare(template: Object) -> Object:
-    """A template without the mark of ``kubectl rollout restart``, and without the
-    labels that an ejected rollout has left.
-    """
-    template = copy.deepcopy(template)
-    for key in (names.LABEL_ROLLOUT, names.LABEL_HASH):
-        template["metadata"]["labels"].pop(key, None)
-    annotations = template["metadata"].get("annotations")
-    if annotations:
-        annotations.pop(_RESTARTED_AT, None)
-        if not annotations:
-            del template["metadata"]["annotations"]
-    return template
-
-
 def _is_of_rollout(deployment: Object) -> bool:
-    return names.LABEL_ROLLOUT in _labels(deployment)
-
-
-def _labels(item: Object) -> dict[str, str]:
-    return dict(item["metadata"].get("labels") or {})
+    return names.LABEL_ROLLOUT in labels_of(deployment)

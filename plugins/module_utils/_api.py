@@ -115,15 +115,23 @@ class Api:
         """
         return self._request("PATCH", path, body=operations, content_type=JSON_PATCH)
 
-    def delete(self, path: str, uid: str, propagation: str = "Background") -> None:
+    def delete(
+        self,
+        path: str,
+        uid: str,
+        propagation: str = "Background",
+        version: str = "",
+    ) -> None:
         """Delete an object if it still is the one with that uid.
 
+        :param version: the resourceVersion that it has to have, too; empty: any.
         :raises Conflict: it is another one by now.
         """
+        expected = {"uid": uid, "resourceVersion": version}
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "preconditions": {"uid": uid},
+            "preconditions": {k: v for k, v in expected.items() if v},
             "propagationPolicy": propagation,
         }
         try:

@@ -57,9 +57,12 @@ WAIT: Spec = {
 RELEASE: Spec = {
     "state": {
         "type": "str",
-        "choices": ["released", "restarted", "ejected"],
+        "choices": ["released", "restarted", "ejected", "taken_over"],
         "default": "released",
     },
+    "take_over": {"type": "raw"},
+    "argo_is_stopped": {"type": "bool", "default": False},
+    "argo_namespace": {"type": "str", "default": "argo-rollouts"},
     # Both are required to release.
     "definition": {"type": "raw"},
     "workload_ref": {"type": "raw"},

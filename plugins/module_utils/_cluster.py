@@ -329,13 +329,17 @@ class Cluster:
         """Whether a HorizontalPodAutoscaler decides the size of a Deployment."""
         return bool(self.autoscalers_of([deployment]))
 
-    def autoscalers_of(self, deployments: t.Iterable[str]) -> list[Object]:
-        """The HorizontalPodAutoscalers that target one of these Deployments."""
+    def autoscalers_of(
+        self, deployments: t.Iterable[str], kind: str = "Deployment"
+    ) -> list[Object]:
+        """The HorizontalPodAutoscalers that target one of these Deployments, or of
+        these objects of another kind.
+        """
         wanted = set(deployments)
         return [
             item
             for _name, item in sorted(self.autoscalers.items.items())
-            if item["spec"]["scaleTargetRef"].get("kind") == "Deployment"
+            if item["spec"]["scaleTargetRef"].get("kind") == kind
             and item["spec"]["scaleTargetRef"].get("name") in wanted
         ]
 
@@ -876,15 +880,39 @@ class Cluster:
             return
         self._select(service, {names.LABEL_HASH: revision_hash})
 
+    def take_service(
+        self,
+        service: str,
+        revision_hash: str,
+        keys: t.Collection[str],
+        annotations: t.Collection[str],
+    ) -> None:
+        """Direct a Service to a revision that something else directed before, if it
+        still is what was seen.
+
+        :param keys: those of its selector that only the other one used.
+        :param annotations: the marks of the other one.
+        """
+        ours = {names.LABEL_HASH: revision_hash}
+        self._select(service, ours, keys, annotations)
+
     def widen(self, service: str) -> None:
         """Let one Service select every revision, if it still is what was seen."""
         self._select(service, {names.LABEL_ROLLOUT: self.rollout})
 
-    def _select(self, service: str, ours: t.Mapping[str, str]) -> None:
+    def _select(
+        self,
+        service: str,
+        ours: t.Mapping[str, str],
+        without_keys: t.Collection[str] = (),
+        without_annotations: t.Collection[str] = (),
+    ) -> None:
         known = self.services.items.get(service)
         if known is None:
             raise NotFound(f"Service {service} is gone; somebody else deleted it.")
-        original = original_selector(known)
+        original = {
+            k: v for k, v in original_selector(known).items() if k not in without_keys
+        }
         role = self._role_to_be(service)
         operations = [
             expect("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
@@ -894,6 +922,11 @@ class Cluster:
                 "value": {**original, **ours},
             },
             *_annotations_of(known, service_annotations(self.rollout, role, original)),
+        ]
+        operations += [
+            {"op": "remove", "path": annotation_pointer(key)}
+            for key in without_annotations
+            if annotation_of(known, key)
         ]
         if role == names.ROLE_BACKEND:
             operations += _labels_of(known, ours)
@@ -1052,9 +1085,11 @@ class Cluster:
         seen.
         """
         known = self.autoscalers.items[autoscaler]
+        # Whole: it may have been of another kind.
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment}
         operations = [
             expect("/metadata/resourceVersion", known["metadata"]["resourceVersion"]),
-            {"op": "replace", "path": "/spec/scaleTargetRef/name", "value": deployment},
+            {"op": "replace", "path": "/spec/scaleTargetRef", "value": target},
         ]
         path = f"{self.autoscalers.path}/{autoscaler}"
         self.autoscalers.take(self.api.patch(path, operations))

@@ -19,7 +19,6 @@ import time
 import typing as t
 
 from . import _names as names
-from ._adopt import await_collection, await_object, is_settled
 from ._clock import ServerClock
 from ._engine import Engine
 from ._errors import BadInput, BluegreenError, Conflict
@@ -35,6 +34,7 @@ from ._objects import (
 )
 from ._preflight import merged_rights, refuse_missing_rights
 from ._record import Record
+from ._rehome import STEP_SECONDS, await_collection, await_object, is_settled
 from ._stages import HEALTHY, PROGRESSING, RETIRED
 from ._surroundings import RIGHTS_TO_RETARGET
 from ._view import View, Want
@@ -50,7 +50,6 @@ _RIGHTS = {
 }
 _RIGHTS_TO_DROP_BUDGETS = {"poddisruptionbudgets.policy": ("list", "delete")}
 _MAX_CONFLICTS = 20
-_STEP_SECONDS = 60.0
 
 
 class Ejection:
@@ -402,7 +401,7 @@ class Ejection:
         before = self._cluster.observe().ready_behind(names.ROLE_ACTIVE)
         for service in self._cluster.directed_services():
             self._cluster.give_back(service)
-        deadline = time.monotonic() + _STEP_SECONDS
+        deadline = time.monotonic() + STEP_SECONDS
         while self._cluster.observe().ready_behind(names.ROLE_ACTIVE) < before:
             left = deadline - time.monotonic()
             if left <= 0:

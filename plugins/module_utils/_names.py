@@ -28,6 +28,8 @@ ANNOTATION_ORIGINAL_SELECTOR = f"{PREFIX}/original-selector"
 ANNOTATION_PARAMETERS = f"{PREFIX}/parameters"
 ANNOTATION_REVISION = f"{PREFIX}/revision"
 ANNOTATION_ROLE = f"{PREFIX}/role"
+# On the Deployment of a take-over that has begun: what owned its pods before.
+ANNOTATION_TAKING_OVER = f"{PREFIX}/taking-over"
 # The user's Services carry the rollout as an annotation: a label would be
 # copied onto their EndpointSlices and so rewrite each of them.
 ANNOTATION_ROLLOUT = f"{PREFIX}/rollout"

@@ -19,6 +19,11 @@ def annotation_of(item: Object, key: str) -> str:
     return str((item["metadata"].get("annotations") or {}).get(key, ""))
 
 
+def labels_of(item: Object) -> dict[str, str]:
+    """The labels of an object."""
+    return dict(item["metadata"].get("labels") or {})
+
+
 def controller_of(item: Object) -> str:
     """The uid of the controller that owns an object; empty if none does."""
     for reference in item["metadata"].get("ownerReferences") or []:

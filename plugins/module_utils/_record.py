@@ -23,7 +23,16 @@ from . import _history as ended_releases
 from ._analysis.state import AnalysisState, from_plain, to_plain
 from ._clock import format_instant, parse_instant
 from ._drain import Drain
-from ._stages import DEGRADED, PAUSED, PHASE_PAUSED, PHASES, STABLE, STAGES
+from ._stages import (
+    DEGRADED,
+    HEALTHY,
+    PAUSED,
+    PHASE_PAUSED,
+    PHASES,
+    RETIRED,
+    STABLE,
+    STAGES,
+)
 
 MAX_BYTES = 256 * 1024
 # Raised when a later release gives what is written another meaning.
@@ -277,6 +286,20 @@ class Record:
         return dataclasses.replace(
             self, phase=DEGRADED, message=message, progress_at=None
         )
+
+
+def record_of_adopted(record: Record, revision_hash: str, message: str) -> Record:
+    """The record of a rollout whose first revision ran before there was one."""
+    return dataclasses.replace(
+        record,
+        revision=revision_hash,
+        phase=HEALTHY,
+        stage=RETIRED,
+        message=message,
+        active=revision_hash,
+        stable=revision_hash,
+        last_number=1,
+    )
 
 
 def defect(data: t.Mapping[str, str]) -> str:

@@ -134,6 +134,40 @@ def owner_of(autoscaler: Object) -> tuple[str, str]:
     return "", ""
 
 
+def refuse_autoscalers(
+    autoscalers: t.Sequence[Object], accepted: t.Collection[str]
+) -> None:
+    """Refuse more than one, and one whose target somebody else would put back.
+
+    :param accepted: field managers that may own the target.
+    :raises BadInput: one sentence.
+    """
+    if len(autoscalers) > 1:
+        listed = ", ".join(a["metadata"]["name"] for a in autoscalers)
+        raise BadInput(
+            f"HorizontalPodAutoscalers {listed} all decide the size of this"
+            " rollout; keep one, which follows the users from revision to revision."
+        )
+    for autoscaler in autoscalers:
+        owner, manager = owner_of(autoscaler)
+        if owner and manager not in accepted:
+            _refuse_owner(autoscaler["metadata"]["name"], owner, manager)
+
+
+def _refuse_owner(name: str, owner: str, manager: str) -> t.NoReturn:
+    way_out = (
+        "tell it to ignore that field, then accept it with accept_field_manager:"
+        f" [{manager}]"
+        if manager
+        else "delete that, and give a HorizontalPodAutoscaler of your own with the"
+        " same metrics"
+    )
+    raise BadInput(
+        f"HorizontalPodAutoscaler {name} must follow the users to the new revision,"
+        f" and {owner} would put its spec.scaleTargetRef back; {way_out}."
+    )
+
+
 class Surroundings:
     """What acts on the pods of one rollout, at one deploy.
 
@@ -173,7 +207,7 @@ class Surroundings:
 
         :raises BadInput: one sentence about the first such object.
         """
-        self._check_autoscalers()
+        refuse_autoscalers(self._autoscalers, self._accepted)
         if self._pdb:
             self._refuse_second_budget()
 
@@ -201,33 +235,6 @@ class Surroundings:
             " balancers 1-2 s to follow: what is then on its way to them, or still held"
             " by them, is cut off. Give their containers a preStop sleep, and a"
             f" terminationGracePeriodSeconds of at least {_SYNC_SECONDS}."
-        )
-
-    # -- autoscalers ---------------------------------------------------------------
-
-    def _check_autoscalers(self) -> None:
-        if len(self._autoscalers) > 1:
-            listed = ", ".join(a["metadata"]["name"] for a in self._autoscalers)
-            raise BadInput(
-                f"HorizontalPodAutoscalers {listed} all decide the size of this"
-                " rollout; keep one, which follows the users from revision to revision."
-            )
-        for autoscaler in self._autoscalers:
-            owner, manager = owner_of(autoscaler)
-            if owner and manager not in self._accepted:
-                self._refuse_owner(autoscaler["metadata"]["name"], owner, manager)
-
-    def _refuse_owner(self, name: str, owner: str, manager: str) -> t.NoReturn:
-        way_out = (
-            "tell it to ignore that field, then accept it with accept_field_manager:"
-            f" [{manager}]"
-            if manager
-            else "delete that, and give a HorizontalPodAutoscaler of your own with the"
-            " same metrics"
-        )
-        raise BadInput(
-            f"HorizontalPodAutoscaler {name} must follow the users to the new revision,"
-            f" and {owner} would put its spec.scaleTargetRef back; {way_out}."
         )
 
     # -- disruption budgets --------------------------------------------------------

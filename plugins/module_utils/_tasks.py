@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from . import _names as names
-from ._adopt import Adoption, blames_definition
+from ._adopt import Adoption
 from ._api import Api
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
@@ -36,7 +36,7 @@ from ._manifests import (
     parse_services,
 )
 from ._model import Observed, Revision, describe
-from ._objects import Object
+from ._objects import Object, annotation_of
 from ._parameters import AUTO, OVERLAP, Parameters, parse_size, validate
 from ._preflight import (
     Preflight,
@@ -45,13 +45,13 @@ from ._preflight import (
     refusal_of_manager,
     refuse_absent_namespace,
 )
-from ._record import Request
+from ._record import Request, record_of_adopted
+from ._rehome import blames_definition
 from ._rest import UNKNOWN, unexpected
 from ._route import RIGHTS as ROUTE_RIGHTS
 from ._secrets import Secrets, parse_given
 from ._stages import (
     ANALYSED,
-    HEALTHY,
     PAUSED,
     PHASE_PAUSED,
     PREVIEWED,
@@ -307,10 +307,23 @@ class Task:
         :raises BadInput: there is none.
         """
         self.cluster.load()
+        self.refuse_half_taken_over()
         seen = self.engine.observe()
         if not seen.revisions and not seen.record_exists:
             raise _no_such_rollout(self)
         return seen
+
+    def refuse_half_taken_over(self) -> None:
+        """Only a take-over goes on with one that was ended in its middle.
+
+        :raises BadInput: there is one.
+        """
+        for name, deployment in sorted(self.cluster.deployments.items.items()):
+            if annotation_of(deployment, names.ANNOTATION_TAKING_OVER):
+                raise BadInput(
+                    f"name: Deployment {name} is of a take-over that was ended in the"
+                    " middle; run the take_over playbook again, then this."
+                )
 
     def expected(self, seen: Observed, present: str | None) -> str | None:
         """The revision that this task is about.
@@ -585,6 +598,7 @@ def _restart(task: Task) -> Result:
 def _eject(task: Task) -> Result:
     """Back to a plain Deployment and plain Services, without touching a pod."""
     task.cluster.load()
+    task.refuse_half_taken_over()
     ejection = Ejection(task.engine, task.lock, task.clock)
     if not ejection.find():
         raise _no_such_rollout(task)
@@ -594,11 +608,45 @@ def _eject(task: Task) -> Result:
     return task.result(ejection.run(), goes_on=False)
 
 
+def _take_over(task: Task) -> Result:
+    """What something else released before becomes revision 1, with its pods."""
+    # Only this state pays for importing it.
+    from ._predecessor import parse_take_over
+    from ._take_over import Options, TakeOver
+
+    params = task.params
+    options = Options(
+        parse_take_over(params.get("take_over"), task.name),
+        params.get("active_service"),
+        params.get("preview_service") is not None,
+        params.get("definition") is not None,
+        params["argo_is_stopped"],
+        params["argo_namespace"],
+        tuple(params.get("accept_field_manager") or ()),
+    )
+    take_over = TakeOver(
+        task.engine,
+        task.lock,
+        task.clock,
+        options,
+        lambda found: _with_analyses(task, parse_release({**params, **found})),
+    )
+    task.cluster.load()
+    if not take_over.find():
+        return task.result(task.engine.observe(), goes_on=False)
+    if task.runtime.check_mode:
+        take_over.plan()
+        return task.result(task.engine.observe(), goes_on=False)
+    return task.result(take_over.run(), goes_on=False)
+
+
 def _rollout(task: Task) -> Result:
     if task.params["state"] == "restarted":
         return _restart(task)
     if task.params["state"] == "ejected":
         return _eject(task)
+    if task.params["state"] == "taken_over":
+        return _take_over(task)
     workload = _workload_of(task)
     definition = definition_of(workload) if workload is not None else None
     release = _with_analyses(task, parse_release(task.params, definition))
@@ -612,6 +660,7 @@ def _rollout(task: Task) -> Result:
         route=p.route,
         workload_ref=p.workload_ref,
     )
+    task.refuse_half_taken_over()
     want = Want(
         goal=PREVIEWED,
         hash=release.deployment.hash,
@@ -817,17 +866,11 @@ def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
     )
     engine.steps.append(line)
     adoption.run()
-    adopted = adoption.hash
     engine.note(
-        dataclasses.replace(
+        record_of_adopted(
             engine.observe().record,
-            revision=adopted,
-            phase=HEALTHY,
-            stage=RETIRED,
-            message="revision 1 was adopted; it is stable and serves all users",
-            active=adopted,
-            stable=adopted,
-            last_number=1,
+            adoption.hash,
+            "revision 1 was adopted; it is stable and serves all users",
         )
     )
     task.cluster.reload()

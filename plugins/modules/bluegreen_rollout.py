@@ -69,6 +69,22 @@ EXAMPLES = r"""
     namespace: shop
     state: ejected
 
+- name: Take over what an Argo Rollout of the same name runs
+  cutover.bluegreen.bluegreen_rollout:
+    name: web
+    namespace: shop
+    state: taken_over
+    definition: web.yml
+
+- name: Take over the one of two Deployments that users reach
+  cutover.bluegreen.bluegreen_rollout:
+    name: web
+    namespace: shop
+    state: taken_over
+    take_over: {blue: web-blue, green: web-green}
+    definition: web.yml
+    active_service: web
+
 - name: Show what a release would do
   cutover.bluegreen.bluegreen_rollout:
     name: web

@@ -39,6 +39,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.gateway imp
     installed_routes,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import Kube
+from ansible_collections.cutover.bluegreen.tests.integration.support.rollouts import (
+    ROLLOUTS_LOCK,
+    shared_definition,
+)
 
 __all__ = [
     "account",
@@ -54,6 +58,7 @@ __all__ = [
     "playbook",
     "release",
     "restricted_kubeconfig",
+    "rollouts",
     "route",
     "selections",
     "session_label",
@@ -81,6 +86,13 @@ def cluster(pytestconfig: pytest.Config) -> session.Cluster:
 def argo(kube: Kube, shared_folder: pathlib.Path) -> t.Iterator[None]:
     """A cluster with Argo Rollouts' definitions of templates."""
     with installed_templates(kube, shared_folder / "argo.lock"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def rollouts(kube: Kube, shared_folder: pathlib.Path) -> t.Iterator[None]:
+    """A cluster with Argo Rollouts' definition of Rollout."""
+    with shared_definition(kube, shared_folder / ROLLOUTS_LOCK):
         yield
 
 

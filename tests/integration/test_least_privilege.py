@@ -67,8 +67,14 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.release imp
     rollout_of,
     says,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.rollouts import (
+    run_argo,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.waiting import (
     eventually,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.watcher import (
+    REVISION_LABEL,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.wire import (
     Request,
@@ -399,6 +405,20 @@ def test_a_route(
     gateway.answer()
     handle.wait().check()
     who.assert_needs_all("bluegreen-route")
+
+
+def test_a_take_over_of_a_rollout(
+    kube: Kube, namespace: str, user: Users, release_of: Releases, rollouts: None
+) -> None:
+    """Its ReplicaSet is given to a Deployment as in an adoption."""
+    roles = ("bluegreen-take-over", "bluegreen-argo-lease")
+    who = user("bluegreen", "bluegreen-adopt", *roles)
+    argo = run_argo(kube, namespace, replicas=1)
+    argo.create_lease("argo-rollouts-0", seconds=1)
+    release = release_of(who)
+    release.run("take_over", argo_namespace=namespace).check()
+    assert argo.service()["spec"]["selector"].keys() == {"app", REVISION_LABEL}
+    who.assert_needs_all(*roles, watches=False)
 
 
 def test_an_ejection(user: Users, release_of: Releases) -> None:

@@ -28,14 +28,15 @@ def installed(kube: Kube, body: Object) -> t.Iterator[None]:
         return
     kube.create(_DEFINITIONS, body)
     try:
-        eventually(lambda: _is_served(kube, body), 60, f"a list of {name}")
+        eventually(lambda: is_served(kube, body), 60, f"a list of {name}")
         yield
     finally:
         kube.delete(path)
         eventually(lambda: kube.find(path) is None, 60, f"the end of {name}")
 
 
-def _is_served(kube: Kube, body: Object) -> bool:
+def is_served(kube: Kube, body: Object) -> bool:
+    """Whether the cluster answers a list of what a definition defines."""
     spec = body["spec"]
     served = next(v["name"] for v in spec["versions"] if v["served"])
     try:

@@ -91,7 +91,8 @@ def role(path: str) -> dict[str, t.Any]:
 
 
 def test_the_role_takes_every_option_of_a_release() -> None:
-    options = role("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    specs = role("meta/argument_specs.yml")["argument_specs"]
+    options = {**specs["take_over"]["options"], **specs["main"]["options"]}
     auth = {"kubeconfig", "context", "host", "api_key"}
     for name, rule in MODULES["bluegreen_rollout"].items():
         if name.startswith("_") or name in NOT_OF_THE_ROLE:
