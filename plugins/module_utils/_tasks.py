@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from . import _names as names
 from ._adopt import Adoption, blames_definition
-from ._api import Api
+from ._api import Api, is_denied
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
 from ._cluster import MOST_IN_ONE_SLICE, Cluster
@@ -116,6 +116,8 @@ class Task:
         self.api.before_write += [runtime.guard.check, self.lock.check]
         self.want = Want(goal=RETIRED, inline=self.inline)
         self.diff_before: dict[str, t.Any] = {}
+        # What the user's own objects are warned of, where a plan tells it.
+        self.concerns: list[str] = []
         if not connection.verified:
             self.engine.warnings.append(
                 f"TLS verification of {connection.host} is off: anybody on the way can"
@@ -131,9 +133,10 @@ class Task:
         """One live line."""
         if not self.params.get("progress", True):
             return
-        stage = "plan" if self.runtime.check_mode else self._stage()
         elapsed = time.monotonic() - self._began
-        place = f"{stage} +{elapsed:.0f}s".strip()
+        # Of a plan nobody needs to know when.
+        planned = self.runtime.check_mode
+        place = "plan" if planned else f"{self._stage()} +{elapsed:.0f}s".strip()
         self.runtime.report(f"bluegreen {self.namespace}/{self.name} [{place}] {text}")
 
     def _stage(self) -> str:
@@ -597,11 +600,46 @@ def _rollout(task: Task) -> Result:
             task.engine.steps.append(adoption.describe())
             task.engine.changed = True
             if adoption.hash == want.hash:
-                return task.result(task.engine.observe(), goes_on=False)
+                result = task.result(task.engine.observe(), goes_on=False)
+                return _with_plan(task, release, adoption, result)
         else:
             _adopt(task, adoption, release)
     _refuse_to_retry(task, release)
-    return _release_until(task, want)
+    result = _release_until(task, want)
+    if task.runtime.check_mode:
+        return _with_plan(task, release, adoption, result)
+    return result
+
+
+def _with_plan(
+    task: Task, release: Release, adoption: Adoption | None, result: Result
+) -> Result:
+    """A planned result with what a person signs off: changes, endpoints, findings."""
+    if not task.engine.changed:
+        task.report("summary: nothing to do")
+        return {**result, "plan": {"changes": [], "endpoints": {}, "findings": []}}
+    # Only a plan pays for importing it.
+    from ._plan import endpoints_shown
+    from ._planner import Asked, Planner
+
+    asked = Asked(
+        release.deployment,
+        release.services,
+        release.parameters,
+        tuple(task.params.get("accept_field_manager") or ()),
+        adoption.plain if adoption else None,
+        tuple(task.concerns),
+    )
+    planner = Planner(task.cluster, asked, task.engine.planned)
+    plan = planner.plan()
+    for line in planner.lines:
+        task.report(line)
+    for side in ("before", "after"):
+        result["diff"][side]["endpoints"] = {
+            name: endpoints_shown(seen[side])
+            for name, seen in plan["endpoints"].items()
+        }
+    return {**result, "plan": plan}
 
 
 def _close_first(task: Task, want: Want, release: Release) -> None:
@@ -722,7 +760,12 @@ def _preflight(task: Task, release: Release) -> Adoption | None:
         _try_creation(task, release)
     elif found:
         checks.check_rights(found, more)
-    task.engine.warnings += checks.warnings + around.warnings
+    warnings = checks.warnings + around.warnings
+    if task.runtime.check_mode:
+        # A plan tells them among its findings, by how much they matter.
+        task.concerns += warnings
+    else:
+        task.engine.warnings += warnings
     return adoption if found else None
 
 
@@ -735,6 +778,10 @@ def _try_creation(task: Task, release: Release) -> None:
             )
     except NotFound as error:
         raise absent_namespace(task.namespace) from error
+    except BluegreenError as error:
+        # A plan tells what a policy refuses beside all else that it finds.
+        if not (task.runtime.check_mode and is_denied(error)):
+            raise
 
 
 def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
