@@ -439,7 +439,19 @@ def _rights_to_tell(parameters: Parameters) -> list[t.Mapping[str, tuple[str, ..
     return [rights_to_tell(parameters)]
 
 
-def _with_analyses(task: Task, release: Release) -> Release:
+class Given(t.Protocol):
+    """What the analyses of a release are composed from: a task, or its input alone."""
+
+    params: t.Any
+    namespace: str
+
+    @property
+    def api(self) -> Api: ...
+
+    def secrets(self) -> Secrets: ...
+
+
+def with_analyses(task: Given, release: Release) -> Release:
     """The release with the analyses that it is given, composed and checked.
 
     :raises BadInput: a line for each thing that is wrong with any of them.
@@ -574,7 +586,7 @@ def _rollout(task: Task) -> Result:
         return _restart(task)
     if task.params["state"] == "ejected":
         return _eject(task)
-    release = _with_analyses(task, parse_release(task.params))
+    release = with_analyses(task, parse_release(task.params))
     p = release.parameters
     task.engine.deployment = release.deployment
     task.cluster.load(
@@ -1025,6 +1037,10 @@ def execute(module: str, params: Params, runtime: Runtime) -> Result:
         from ._alone import run_alone
 
         return run_alone(params, runtime)
+    if module == "bluegreen_lint":
+        from ._lint import lint
+
+        return lint(params, runtime)
     task: Task | None = None
     try:
         task = Task(params, runtime)

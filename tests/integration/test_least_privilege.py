@@ -377,6 +377,17 @@ def test_a_route(
     who.assert_needs_all("bluegreen-route")
 
 
+def test_a_plan(user: Users, release_of: Releases) -> None:
+    who = user("bluegreen", "bluegreen-plan", "bluegreen-plan-nodes")
+    release = release_of(who)
+    release.deploy("1").check()
+    run = release.deploy("2", args=["--check"]).check()
+    (planned,) = run.of("bluegreen_rollout")
+    told = planned.result["plan"]["findings"]
+    assert [f for f in told if f["object"] == "not checked"] == []
+    who.assert_needs_all("bluegreen-plan", "bluegreen-plan-nodes")
+
+
 def test_an_ejection(user: Users, release_of: Releases) -> None:
     who = user("bluegreen", "bluegreen-eject")
     release = release_of(who)
