@@ -154,6 +154,7 @@ def _parsed(given: Input, found: list[Finding]) -> Release | None:
                     f"state: {given.params['state']} takes no manifest, so there is"
                     " nothing to look at; leave it out."
                 )
+            given.secrets()
             return with_analyses(given, parse_release(given.params))
         except BadInput as error:
             told = [_finding(line) for line in str(error).splitlines()]

@@ -225,7 +225,7 @@ def of_quotas(quotas: t.Iterable[Object], need: Need) -> list[Finding]:
             for g in need.growth
             if g.pods and all(_is_in_scope(g.pod_spec, scope) for scope in scopes)
         )
-        if scopes and not growth:
+        if scopes and need.growth and not growth:
             listed = ", ".join(str(s["scopeName"]) for s in scopes)
             found.append(
                 Finding(NOTICE, name, f"not counted: it is for pods of {listed} only.")
