@@ -50,7 +50,11 @@ NOT_TRIED, FORBIDDEN = "planned, not dry-run", "not allowed to this user"
 _MOST_SHOWN = 80
 # Where plain texts may be secrets.
 _MASKED = re.compile(r"(^|\.)(env|args|command|annotations|exec|httpHeaders)(\.|$)")
-_KINDS = re.compile(r"(?P<object>[A-Z][A-Za-z]+[a-z] [a-z0-9][-a-z0-9.]*) (?P<rest>.+)")
+_KINDS = re.compile(
+    r"(?P<object>(?:Service|Deployment|Pod|PodDisruptionBudget|NetworkPolicy|HTTPRoute"
+    r"|HorizontalPodAutoscaler) [a-z0-9][-a-z0-9.]*) (?P<rest>.+)",
+    re.S,
+)
 # They write a selector once, and nobody is behind them who would do it again.
 _PEOPLE = ("kubectl", names.FIELD_MANAGER)
 
@@ -195,8 +199,8 @@ def differences(before: object, after: object, path: str = "") -> list[str]:
     """
     one, other = _by_key(before), _by_key(after)
     # What is there on one side only is told field by field, too: parts are masked.
-    one = {} if before is None and other is not None else one
-    other = {} if after is None and one is not None else other
+    one = {} if not before and other is not None else one
+    other = {} if not after and one is not None else other
     if one is not None and other is not None:
         return [
             line
