@@ -193,12 +193,12 @@ def _of_size(parameters: Parameters) -> Lines:
     found: Lines = []
     full = parameters.replicas
     if full in (None, 1):
-        asked = "is not given, which means 1" if full is None else "is 1"
+        asked = "is not given, and 1 by default" if full is None else "is 1"
         found.append(
             (
                 NOTICE,
-                f"spec.replicas {asked} unless something else decides it: with one pod"
-                " users have none while it is evicted or restarted.",
+                f"spec.replicas {asked}: users of one pod have none while it is evicted"
+                " or restarted.",
             )
         )
     if full is not None and len(parameters.scale_up_steps) > 1:

@@ -134,7 +134,7 @@ class Planner:
         ]
         self.lines += [str(finding) for finding in findings]
         count = f"{len(changes)} object{'' if len(changes) == 1 else 's'} to change"
-        self.lines.append(f"summary: {count}; {summary(findings)}")
+        self.lines.append(f"summary: {summary(findings)}; {count}")
         return {
             "changes": [change.as_data() for change in changes],
             "endpoints": endpoints,

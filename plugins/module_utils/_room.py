@@ -288,9 +288,9 @@ def _of_quota(name: str, quota: Object, need: Need) -> list[Finding]:
                 Finding(
                     ERROR,
                     name,
-                    f"{resource}: {shown(wanted, resource)} more is needed at the"
-                    f" largest, {shown(max(left, Decimal(0)), resource)} of {most} is"
-                    " left; raise the quota, or release smaller.",
+                    f"{resource}: the release needs {shown(wanted, resource)} more,"
+                    f" {shown(max(left, Decimal(0)), resource)} of {most} are left;"
+                    " raise the quota, or release smaller.",
                 )
             )
     return list(dict.fromkeys(found))

@@ -159,8 +159,8 @@ plan:
       - level: error
         object: ResourceQuota shop
         message: >-
-          pods: 1 more is needed at the largest, 0 of 4 is left; raise the quota, or
-          release smaller.
+          pods: the release needs 1 more, 0 of 4 are left; raise the quota, or release
+          smaller.
 """
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._module import main

@@ -154,7 +154,7 @@ def test_what_stands_in_the_way_is_told_worst_first_without_a_write(
 
     errors = told(plan, "error")
     assert any(
-        "ResourceQuota narrow: pods: 2 more is needed at the largest, 1 of 3" in line
+        "ResourceQuota narrow: pods: the release needs 2 more, 1 of 3 are left" in line
         for line in errors
     ), errors
     assert any(

@@ -115,6 +115,20 @@ def test_the_role_takes_every_option_of_a_release() -> None:
             assert given["default"] == default, name
 
 
+def inputs_of(tasks: str) -> dict[str, t.Any]:
+    """What the first task of a file gives its module."""
+    first: t.Any = role(f"tasks/{tasks}.yml")
+    (given,) = (v for k, v in first[0].items() if k.startswith("cutover.bluegreen."))
+    return t.cast("dict[str, t.Any]", given)
+
+
+def test_the_role_lints_what_it_deploys() -> None:
+    deployed = inputs_of("main")
+    # The role sets it itself.
+    del deployed["until"]
+    assert inputs_of("lint") == deployed
+
+
 def test_the_roles_defaults_are_those_of_its_spec() -> None:
     defaults = role("defaults/main.yml")
     for entry, spec in role("meta/argument_specs.yml")["argument_specs"].items():

@@ -140,25 +140,37 @@ NEED = Need((Growth(pod(CPU), 3),), {"services": 1, "deployments.apps": 1})
         (quota({"pods": "5"}, {"pods": "2"}), ""),
         (
             quota({"pods": "4"}, {"pods": "2"}),
-            "error: ResourceQuota quota: pods: 3 more is needed at the largest, 2 of 4"
-            " is left",
+            "error: ResourceQuota quota: pods: the release needs 3 more, 2 of 4 are"
+            " left",
         ),
-        (quota({"count/pods": "2"}), "count/pods: 3 more is needed"),
+        (quota({"count/pods": "2"}), "count/pods: the release needs 3 more"),
         (quota({"cpu": "2"}, {"cpu": "500m"}), ""),
-        (quota({"requests.cpu": "2"}, {"requests.cpu": "600m"}), "1500m more"),
+        (quota({"requests.cpu": "2"}, {"requests.cpu": "600m"}), "needs 1500m more"),
         (quota({"limits.cpu": "9"}), "container web asks for none"),
         (quota({"requests.memory": "9Gi"}), "container web asks for none"),
-        (quota({"services": "3"}, {"services": "3"}), "services: 1 more"),
-        (quota({"count/deployments.apps": "0"}), "count/deployments.apps: 1 more"),
+        (
+            quota({"services": "3"}, {"services": "3"}),
+            "services: the release needs 1 more",
+        ),
+        (
+            quota({"count/deployments.apps": "0"}),
+            "deployments.apps: the release needs 1 more",
+        ),
         (quota({"requests.storage": "0", "secrets": "0"}), ""),
         (quota({"requests.example.com/gpu": "0"}), ""),
         (
             quota({"pods": "0"}, scopes=["BestEffort"]),
             "notice: ResourceQuota quota: not",
         ),
-        (quota({"pods": "0"}, scopes=["NotBestEffort"]), "pods: 3 more"),
+        (
+            quota({"pods": "0"}, scopes=["NotBestEffort"]),
+            "pods: the release needs 3 more",
+        ),
         (quota({"pods": "0"}, scopes=["Terminating"]), "not counted"),
-        (quota({"pods": "0"}, scopes=["NotTerminating"]), "pods: 3 more"),
+        (
+            quota({"pods": "0"}, scopes=["NotTerminating"]),
+            "pods: the release needs 3 more",
+        ),
         (quota({"pods": "0"}, scopes=["VolumeAttributesClass"]), "not checked"),
         (
             quota(
