@@ -20,7 +20,7 @@ from . import _names as names
 from . import _plan, _room
 from ._api import Api, forbidden
 from ._cluster import Cluster
-from ._errors import ApiError, NotFound
+from ._errors import ApiError, Conflict, NotFound
 from ._findings import (
     ERROR,
     NOTICE,
@@ -158,9 +158,12 @@ class Planner:
         before = self._present(kind, name)
         try:
             after = attempt()
-        except NotFound:
+        except (NotFound, Conflict):
+            # It depends on what is not there yet, or somebody was quicker: no verdict.
             return change
         except ApiError as error:
+            if not error.status:
+                raise
             if forbidden(error) and " cannot " in str(error):
                 return dataclasses.replace(change, dry_run=_plan.FORBIDDEN)
             message = " ".join(str(error).split())
