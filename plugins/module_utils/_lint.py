@@ -161,7 +161,7 @@ def _parsed(given: Input, found: list[Finding]) -> Release | None:
             found += told
             options = {_option_of(finding) for finding in told}
             # One that is refused again, or is none, cannot be left out.
-            if not all([given.leave_out(option) for option in sorted(options)]):
+            if not all(given.leave_out(option) for option in sorted(options)):
                 return None
 
 
