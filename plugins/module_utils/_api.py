@@ -23,6 +23,8 @@ from ._deps import urllib3
 from ._errors import ApiError, BluegreenError, Conflict, Gone, NotFound
 from ._objects import Object
 
+# As ValidatingAdmissionPolicies and webhooks begin what they say.
+_DENIED = re.compile(r"denied (the )?request")
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -108,12 +110,19 @@ class Api:
         """
         return self._request("PUT", path, query=query, body=body)
 
-    def patch(self, path: str, operations: list[Object]) -> Object:
+    def patch(
+        self,
+        path: str,
+        operations: list[Object],
+        query: t.Mapping[str, str] | None = None,
+    ) -> Object:
         """A JSON Patch; its ``test`` operations are the preconditions.
 
         :raises Conflict: a precondition did not hold.
         """
-        return self._request("PATCH", path, body=operations, content_type=JSON_PATCH)
+        return self._request(
+            "PATCH", path, query, body=operations, content_type=JSON_PATCH
+        )
 
     def delete(
         self,
@@ -541,3 +550,8 @@ def parse_path(path: str) -> tuple[str, str, str]:
 def forbidden(error: BluegreenError) -> bool:
     """Whether the API server refused for want of a permission."""
     return isinstance(error, ApiError) and error.status == 403
+
+
+def is_denied(error: BluegreenError) -> bool:
+    """Whether an admission policy or webhook refused, in its own words."""
+    return bool(_DENIED.search(str(error)))

@@ -133,6 +133,8 @@ SECRETS: Spec = {"analysis_secrets": {"type": "dict", "no_log": True}}
 
 MODULES: dict[str, Spec] = {
     "bluegreen_rollout": {**ROLLOUT, **RELEASE, **SECRETS, **WAIT, **AUTH},
+    # It reaches no cluster, so it takes nothing to reach one with.
+    "bluegreen_lint": {**ROLLOUT, **RELEASE, **SECRETS, **WAIT},
     "bluegreen_analysis": {
         **ROLLOUT,
         # Without it the analysis stands alone.

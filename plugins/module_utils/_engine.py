@@ -107,6 +107,8 @@ class Engine:
         self._steps_without_wait = 0
         self._conflicts = 0
         self.steps: list[str] = []
+        # Of a plan: each step and what is assumed to be seen before it, to the end.
+        self.planned: list[tuple[Step, Observed]] = []
         self.changed = False
         self.warnings: list[str] = []
 
@@ -605,6 +607,7 @@ class Engine:
             step = decide(want, seen, now)
             if isinstance(step, Fail):
                 raise BluegreenError(step.message)
+            self.planned.append((step, seen))
             if isinstance(step, Done):
                 break
             line = planned_line(step, seen)

@@ -16,6 +16,7 @@ from . import _route as routes
 from ._api import forbidden
 from ._cluster import Cluster, selects
 from ._errors import ApiError, BadInput
+from ._findings import refusal_of_labels
 from ._manifests import Deployment, ServiceInput, original_selector
 from ._model import describe
 from ._objects import Object
@@ -114,7 +115,7 @@ class Preflight:
                 f" {error}"
             )
             return
-        usable = {n["metadata"]["name"] for n in nodes if _accepts(n, pod_spec)}
+        usable = {n["metadata"]["name"] for n in nodes if accepts(n, pod_spec)}
         taken = {
             p["spec"].get("nodeName")
             for p in self._cluster.pods(_selector_of(self._deployment.pod_labels))
@@ -155,20 +156,11 @@ class Preflight:
         self._check_manager(service, variable)
 
     def _check_labels(self, name: str, service: Object, variable: str) -> None:
-        selector = original_selector(service)
-        if not selector:
-            raise BadInput(
-                f"{variable}: Service {name} has no selector, so nobody can direct it;"
-                " give it the labels of the pods that it serves."
-            )
-        for key, value in selector.items():
-            found = self._deployment.pod_labels.get(key)
-            if found != value:
-                raise BadInput(
-                    f"{variable}: Service {name} selects {key}={value}, the pods of the"
-                    f" definition have {key}={found}, so it would never reach them;"
-                    " make them agree."
-                )
+        refusal = refusal_of_labels(
+            name, service, variable, self._deployment.pod_labels
+        )
+        if refusal:
+            raise BadInput(refusal)
 
     def _check_manager(self, service: Object, variable: str) -> None:
         refusal = refusal_of_manager(service, variable, self._accepted)
@@ -217,6 +209,23 @@ class Preflight:
             )
 
 
+def rules_of_user(cluster: Cluster) -> list[Object] | None:
+    """What the user may do in the namespace; none where the cluster does not say."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": cluster.namespace},
+    }
+    try:
+        status = cluster.api.create(_RULES_REVIEWS, review)["status"]
+    except ApiError:
+        return None
+    if status.get("incomplete"):
+        return None
+    rules: list[Object] = status.get("resourceRules") or []
+    return rules
+
+
 def refuse_missing_rights(
     cluster: Cluster, what: str, needed: t.Mapping[str, tuple[str, ...]]
 ) -> None:
@@ -226,23 +235,13 @@ def refuse_missing_rights(
     :param needed: verbs by resource.
     :raises BadInput: all that is missing.
     """
-    name = cluster.namespace
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectRulesReview",
-        "spec": {"namespace": name},
-    }
-    try:
-        status = cluster.api.create(_RULES_REVIEWS, review)["status"]
-    except ApiError:
-        # Some clusters do not answer this: then each request answers for itself.
+    name, rules = cluster.namespace, rules_of_user(cluster)
+    if rules is None:
+        # Then each request answers for itself.
         return
-    if status.get("incomplete"):
-        return
-    rules = status.get("resourceRules") or []
     missing = []
     for resource, wanted in needed.items():
-        lacking = [v for v in wanted if not _is_allowed(rules, resource, v)]
+        lacking = [v for v in wanted if not is_allowed(rules, resource, v)]
         if lacking:
             missing.append(f"{', '.join(lacking)} on {resource.partition('.')[0]}")
     if missing:
@@ -423,7 +422,7 @@ def merged_rights(
     return merged
 
 
-def _is_allowed(rules: t.Sequence[Object], resource: str, verb: str) -> bool:
+def is_allowed(rules: t.Sequence[Object], resource: str, verb: str) -> bool:
     """Whether RBAC rules allow a verb, maybe on some names only."""
     name, _dot, group = resource.partition(".")
     _parent, slash, subresource = name.partition("/")
@@ -490,7 +489,7 @@ def _term_matches(selector: Object, labels: t.Mapping[str, str]) -> bool:
     )
 
 
-def _accepts(node: Object, pod_spec: Object) -> bool:
+def accepts(node: Object, pod_spec: Object) -> bool:
     """Whether a node takes such pods, as far as selectors and cordons go."""
     if node["spec"].get("unschedulable"):
         return False

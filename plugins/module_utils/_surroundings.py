@@ -128,6 +128,15 @@ def owner_of(autoscaler: Object) -> tuple[str, str]:
         applied = entry.get("operation") == "Apply" and "f:scaleTargetRef" in owned
         if applied and manager not in _ONE_OFF_MANAGERS:
             return manager, manager
+    return reconciler_of(metadata)
+
+
+def reconciler_of(metadata: Object) -> tuple[str, str]:
+    """Who says on an object that it applies it, and its field manager; empty: nobody.
+
+    :param metadata: the object's.
+    """
+    marks = {**(metadata.get("annotations") or {}), **(metadata.get("labels") or {})}
     for mark, who, manager in _RECONCILERS:
         if mark in marks:
             return f"{who} ({marks[mark]})", manager

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from . import _names as names
 from ._adopt import Adoption
-from ._api import Api
+from ._api import Api, is_denied
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
 from ._cluster import MOST_IN_ONE_SLICE, Cluster
@@ -126,6 +126,8 @@ class Task:
         self.want = Want(goal=RETIRED, inline=self.inline)
         self.only_looks = False
         self.diff_before: dict[str, t.Any] = {}
+        # What the user's own objects are warned of, where a plan tells it.
+        self.concerns: list[str] = []
         if not connection.verified:
             self.engine.warnings.append(
                 f"TLS verification of {connection.host} is off: anybody on the way can"
@@ -141,9 +143,10 @@ class Task:
         """One live line."""
         if not self.params.get("progress", True):
             return
-        stage = "plan" if self.runtime.check_mode else self._stage()
         elapsed = time.monotonic() - self._began
-        place = f"{stage} +{elapsed:.0f}s".strip()
+        # Of a plan nobody needs to know when.
+        planned = self.runtime.check_mode
+        place = "plan" if planned else f"{self._stage()} +{elapsed:.0f}s".strip()
         self.runtime.report(f"bluegreen {self.namespace}/{self.name} [{place}] {text}")
 
     def _stage(self) -> str:
@@ -477,7 +480,19 @@ def _rights_to_tell(parameters: Parameters) -> list[t.Mapping[str, tuple[str, ..
     return [rights_to_tell(parameters)]
 
 
-def _with_analyses(task: Task, release: Release) -> Release:
+class Given(t.Protocol):
+    """What the analyses of a release are composed from: a task, or its input alone."""
+
+    params: t.Any
+    namespace: str
+
+    @property
+    def api(self) -> Api: ...
+
+    def secrets(self) -> Secrets: ...
+
+
+def with_analyses(task: Given, release: Release) -> Release:
     """The release with the analyses that it is given, composed and checked.
 
     :raises BadInput: a line for each thing that is wrong with any of them.
@@ -629,7 +644,7 @@ def _take_over(task: Task) -> Result:
         task.lock,
         task.clock,
         options,
-        lambda found: _with_analyses(task, parse_release({**params, **found})),
+        lambda found: with_analyses(task, parse_release({**params, **found})),
     )
     task.cluster.load()
     if not take_over.find():
@@ -649,7 +664,7 @@ def _rollout(task: Task) -> Result:
         return _take_over(task)
     workload = _workload_of(task)
     definition = definition_of(workload) if workload is not None else None
-    release = _with_analyses(task, parse_release(task.params, definition))
+    release = with_analyses(task, parse_release(task.params, definition))
     p = release.parameters
     task.engine.deployment = release.deployment
     task.cluster.load(
@@ -681,11 +696,46 @@ def _rollout(task: Task) -> Result:
             task.engine.steps.append(adoption.describe())
             task.engine.changed = True
             if adoption.hash == want.hash:
-                return task.result(task.engine.observe(), goes_on=False)
+                result = task.result(task.engine.observe(), goes_on=False)
+                return _with_plan(task, release, adoption, result)
         else:
             _adopt(task, adoption, release)
     _refuse_to_retry(task, release)
-    return _release_until(task, want)
+    result = _release_until(task, want)
+    if task.runtime.check_mode:
+        return _with_plan(task, release, adoption, result)
+    return result
+
+
+def _with_plan(
+    task: Task, release: Release, adoption: Adoption | None, result: Result
+) -> Result:
+    """A planned result with what a person signs off: changes, endpoints, findings."""
+    if not task.engine.changed:
+        task.report("summary: nothing to do")
+        return {**result, "plan": {"changes": [], "endpoints": {}, "findings": []}}
+    # Only a plan pays for importing it.
+    from ._plan import endpoints_shown
+    from ._planner import Asked, Planner
+
+    asked = Asked(
+        release.deployment,
+        release.services,
+        release.parameters,
+        tuple(task.params.get("accept_field_manager") or ()),
+        adoption.plain if adoption else None,
+        tuple(task.concerns),
+    )
+    planner = Planner(task.cluster, asked, task.engine.planned)
+    plan = planner.plan()
+    for line in planner.lines:
+        task.report(line)
+    for side in ("before", "after"):
+        result["diff"][side]["endpoints"] = {
+            name: endpoints_shown(seen[side])
+            for name, seen in plan["endpoints"].items()
+        }
+    return {**result, "plan": plan}
 
 
 def _close_first(task: Task, want: Want, release: Release) -> None:
@@ -838,7 +888,12 @@ def _preflight(
         _try_creation(task, release)
     elif found:
         checks.check_rights(found, more)
-    task.engine.warnings += checks.warnings + around.warnings
+    warnings = checks.warnings + around.warnings
+    if task.runtime.check_mode:
+        # A plan tells them among its findings, by how much they matter.
+        task.concerns += warnings
+    else:
+        task.engine.warnings += warnings
     return adoption if found else None
 
 
@@ -851,6 +906,10 @@ def _try_creation(task: Task, release: Release) -> None:
             )
     except NotFound as error:
         raise absent_namespace(task.namespace) from error
+    except BluegreenError as error:
+        # A plan tells what a policy refuses beside all else that it finds.
+        if not (task.runtime.check_mode and is_denied(error)):
+            raise
 
 
 def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
@@ -1125,6 +1184,10 @@ def execute(module: str, params: Params, runtime: Runtime) -> Result:
         from ._alone import run_alone
 
         return run_alone(params, runtime)
+    if module == "bluegreen_lint":
+        from ._lint import lint
+
+        return lint(params, runtime)
     task: Task | None = None
     try:
         task = Task(params, runtime)

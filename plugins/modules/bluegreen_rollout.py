@@ -112,6 +112,71 @@ planned:
   description: Present and true in check mode, when nothing was done.
   returned: in check mode
   type: bool
+plan:
+  description:
+    - What a release would change, and what a person should know before it.
+    - Each write that can be tried is tried by a server-side dry-run. What the user may
+      not read is left out, and named in a notice.
+  returned: in check mode with O(state=released)
+  type: dict
+  contains:
+    changes:
+      description: What becomes of each object, in order. Empty if nothing is to do.
+      type: list
+      elements: dict
+      returned: always
+      contains:
+        object:
+          description: Kind and name.
+          type: str
+          returned: always
+        action:
+          description: V(create), V(update), V(delete), or V(create, then delete).
+          type: str
+          returned: always
+        fields:
+          description:
+            - What differs, as far as it is known. What may be a secret is named without
+              its value.
+          type: list
+          elements: str
+          returned: always
+        dry_run:
+          description:
+            - V(passed) or V(refused) by the API server; V(not allowed to this user);
+              V(planned, not dry-run) where that cannot be tried.
+          type: str
+          returned: always
+    endpoints:
+      description:
+        - By Service. C(before) lists its ready endpoints; C(after) has the revision,
+          the number of its pods, and those of them that exist already.
+      type: dict
+      returned: always
+    findings:
+      description:
+        - What was found, worst first. Each has a C(level) (V(error), V(warning) or
+          V(notice)), an C(object) and a C(message).
+      type: list
+      elements: dict
+      returned: always
+  sample:
+    changes:
+      - object: Service web
+        action: update
+        fields: ["directed to: revision 1 (web-9f86d08188) -> revision 2 (3f2a9c1d0b)"]
+        dry_run: passed
+    endpoints:
+      web:
+        before:
+          - {pod: web-9f86d08188-x7k2p-4mzvd, addresses: [10.0.0.7], revision: 1}
+        after: {revision: 2, hash: 3f2a9c1d0b, count: 1, pods: []}
+    findings:
+      - level: error
+        object: ResourceQuota shop
+        message: >-
+          pods: the release needs 1 more, 0 of 4 are left; raise the quota, or release
+          smaller.
 """
 
 from ansible_collections.cutover.bluegreen.plugins.module_utils._module import main

@@ -63,7 +63,8 @@ _VARIABLES = sorted(
     - {"state", "until"}
 )
 # Short names are words, too: they are options only at the head of a message.
-_AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
+_SHORT = "|".join(v for v in _VARIABLES if "_" not in v)
+_AT_HEAD = re.compile(rf"(?:^|(?<=\] error: ))(?:{_SHORT})(?=: )", re.M)
 _TYPES = {
     "int": "a whole number",
     "bool": "true or false",
@@ -90,8 +91,12 @@ def run_action(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
         status_file = ""
     if status_file and "rollout" in result and not action._task.check_mode:
         _write_status(status_file, result)
-    if result.get("failed") and _is_in_role(action):
-        result["msg"] = _with_variables(str(result.get("msg", "")))
+    if _is_in_role(action):
+        if result.get("failed"):
+            result["msg"] = _with_variables(str(result.get("msg", "")))
+        for finding in _findings_of(result):
+            head = _with_variables(f"{finding['object']}: ").removesuffix(": ")
+            finding.update(object=head, message=_with_variables(finding["message"]))
     return result
 
 
@@ -104,9 +109,18 @@ def _write_status(path: str, result: Args) -> None:
         result.update(failed=True, msg=" ".join(messages))
 
 
+def _findings_of(result: Args) -> list[dict[str, str]]:
+    """The advice in a result: of a lint, or of a plan."""
+    plan = result.get("plan") or {}
+    found: list[dict[str, str]] = plan.get("findings") or result.get("findings") or []
+    return found
+
+
 def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
     module = str(action._task.action).rpartition(".")[2]
-    args = _plain_args(action, module)
+    args, unread = _plain_args(action, module)
+    if unread and (module != "bluegreen_lint" or _must_hand_over(action)):
+        raise BadInput(unread[0])
     secrets = secrets_of(MODULES[module], args)
     host = str(task_vars.get("inventory_hostname", ""))
     holder = holder_of(os.getppid(), host, os.environ, _user_of_job(task_vars))
@@ -120,14 +134,22 @@ def _run(action: t.Any, task_vars: t.Mapping[str, t.Any]) -> Args:
         extra: Args = {}
         action._compute_environment_string(extra)
         environment.update({k: str(v) for k, v in extra.items()})
+        # These lines are advice: it must name what the reader can set.
+        advises = _is_in_role(action) and (
+            module == "bluegreen_lint" or bool(action._task.check_mode)
+        )
         runtime = Runtime(
             environment=environment,
-            report=lambda line: display.display(mask(line, secrets)),
+            report=lambda line: display.display(
+                mask(_with_variables(line) if advises else line, secrets)
+            ),
             holder=holder,
             guard=guard,
             check_mode=bool(action._task.check_mode),
             terminal=terminal,
         )
+        if unread:
+            params["_unread"] = unread
         result: Args = execute(module, params, runtime)
     for warning in result.pop("warnings", []):
         display.warning(mask(warning, secrets))
@@ -192,23 +214,23 @@ def _with_variables(message: str) -> str:
     return _IN_TEXT.sub(r"bluegreen_\g<0>", _AT_HEAD.sub(r"bluegreen_\g<0>", message))
 
 
-def _plain_args(action: t.Any, module: str) -> Args:
-    """The task's arguments as plain builtins, '' as not given, files read."""
+def _plain_args(action: t.Any, module: str) -> tuple[Args, list[str]]:
+    """The task's arguments as plain builtins, '' as not given, files read; and what is
+    said of each file that cannot be.
+    """
     args = without_empty(json.loads(json.dumps(dict(action._task.args), default=str)))
-    if "definition" in args and MODULES[module].get("definition"):
-        args["definition"] = _text_of(action, args["definition"], "definition")
-    for option in ("active_service", "preview_service"):
-        value = args.get(option)
-        if isinstance(value, str) and not is_name(value):
-            args[option] = _text_of(action, value, option)
-    if "analysis_templates" in args and MODULES[module].get("analysis_templates"):
-        args["analysis_templates"] = _texts_of(
-            action, args["analysis_templates"], "analysis_templates"
-        )
+    unread: list[str] = []
+    for option, read in _FILES.items():
+        if option not in args or option not in MODULES[module]:
+            continue
+        try:
+            args[option] = read(action, args[option], option)
+        except BadInput as error:
+            unread.append(str(error))
     for option, rule in MODULES[module].items():
         if rule.get("type") == "list" and isinstance(args.get(option), str):
             args[option] = _list_of(args[option])
-    return args
+    return args, unread
 
 
 def _list_of(text: str) -> object:
@@ -241,6 +263,22 @@ def _text_of(action: t.Any, value: object, option: str) -> object:
             return file.read()
     except (OSError, UnicodeDecodeError, AnsibleError) as error:
         raise BadInput(f"{option}: {path} cannot be read: {error}") from error
+
+
+def _service_of(action: t.Any, value: object, option: str) -> object:
+    """A Service's name, or what :func:`_text_of` takes."""
+    if isinstance(value, str) and not is_name(value):
+        return _text_of(action, value, option)
+    return value
+
+
+# The options that may be files, and how these are read.
+_FILES: dict[str, t.Callable[[t.Any, object, str], object]] = {
+    "definition": _text_of,
+    "active_service": _service_of,
+    "preview_service": _service_of,
+    "analysis_templates": _texts_of,
+}
 
 
 def _searched(action: t.Any, path: str, option: str) -> str:
@@ -291,7 +329,9 @@ def _validated(module: str, args: Args) -> Args:
             raise BadInput(f"{option}: nothing was given, and it is required.")
     checked = ArgumentSpecValidator(MODULES[module]).validate(args)
     if checked.error_messages:
-        raise BadInput(_in_our_words(checked.error_messages[0]))
+        told = [_in_our_words(message) for message in checked.error_messages]
+        # Who lints wants to read all of them, anybody else the first.
+        raise BadInput("\n".join(told if module == "bluegreen_lint" else told[:1]))
     parameters: Args = checked.validated_parameters
     return parameters
 

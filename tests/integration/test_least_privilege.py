@@ -421,6 +421,31 @@ def test_a_take_over_of_a_rollout(
     who.assert_needs_all(*roles, watches=False)
 
 
+def test_a_plan(user: Users, release_of: Releases) -> None:
+    who = user("bluegreen", "bluegreen-plan", "bluegreen-plan-nodes")
+    release = release_of(who)
+    release.deploy("1").check()
+    run = release.deploy("2", args=["--check"]).check()
+    (planned,) = run.of("bluegreen_rollout")
+    told = planned.result["plan"]["findings"]
+    assert [f for f in told if f["object"] == "not checked"] == []
+    who.assert_needs_all("bluegreen-plan", "bluegreen-plan-nodes")
+
+
+def test_a_plan_by_who_may_only_release(user: Users, release_of: Releases) -> None:
+    """It says what it left out, and asks for nothing that would be refused."""
+    who = user("bluegreen")
+    release = release_of(who)
+    release.deploy("1").check()
+    run = release.deploy("2", args=["--check"]).check()
+    (planned,) = run.of("bluegreen_rollout")
+    told = planned.result["plan"]["findings"]
+    (left_out,) = [f for f in told if f["object"] == "not checked"]
+    for what in ("resourcequotas", "limitranges", "jobs", "cronjobs", "nodes"):
+        assert what in left_out["message"]
+    assert who.asked()
+
+
 def test_an_ejection(user: Users, release_of: Releases) -> None:
     who = user("bluegreen", "bluegreen-eject")
     release = release_of(who)

@@ -20,7 +20,6 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.fault_proxy
     first_of,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
-    ApiError,
     Kube,
     Object,
     resource_path,
@@ -31,6 +30,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.manifests i
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.playbook import (
     Run,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.policy import (
+    Policy,
+    is_refused,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.readiness import (
     pods_of,
@@ -317,44 +320,6 @@ def test_v2_without_addresses_of_one_family_gets_no_users(
 # -- what cannot be moved --------------------------------------------------------------
 
 
-class Policy:
-    """A ValidatingAdmissionPolicy of the test's, in its namespace alone."""
-
-    KINDS = ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
-
-    def __init__(
-        self, kube: Kube, namespace: str, rule: Object, when: str, allowed: str
-    ) -> None:
-        self._kube = kube
-        self.name = f"test.{namespace}"
-        match = {"resourceRules": [{**rule, "operations": ["CREATE", "UPDATE"]}]}
-        policy = {
-            "metadata": {"name": self.name},
-            "spec": {
-                "matchConstraints": match,
-                "matchConditions": [{"name": "these", "expression": when}],
-                "validations": [{"expression": allowed, "message": "not today"}],
-            },
-        }
-        labels = {"kubernetes.io/metadata.name": namespace}
-        binding = {
-            "metadata": {"name": self.name},
-            "spec": {
-                "policyName": self.name,
-                "validationActions": ["Deny"],
-                "matchResources": {"namespaceSelector": {"matchLabels": labels}},
-            },
-        }
-        for kind, body in zip(self.KINDS, (policy, binding), strict=True):
-            kube.create(resource_path(kind), body)
-
-    def remove(self) -> None:
-        for kind in self.KINDS:
-            path = resource_path(kind, name=self.name)
-            if self._kube.find(path) is not None:
-                self._kube.delete(path)
-
-
 SERVICES = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["services"]}
 SLICES = {
     "apiGroups": ["discovery.k8s.io"],
@@ -378,15 +343,6 @@ def policy(kube: Kube, namespace: str) -> t.Iterator[t.Callable[..., Policy]]:
     yield make
     for each in made:
         each.remove()
-
-
-def is_refused(attempt: t.Callable[[], object]) -> bool:
-    try:
-        attempt()
-    except ApiError as error:
-        assert "not today" in error.body, error
-        return True
-    return False
 
 
 def forbid_selector(

@@ -79,9 +79,12 @@ def test_there_is_no_module_without_a_spec() -> None:
         assert found == set(MODULES), folder
 
 
-def test_the_action_group_lists_every_module() -> None:
+def test_the_action_group_lists_every_module_that_reaches_a_cluster() -> None:
+    """Its defaults are how to reach one, which a module without these would refuse."""
     runtime = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
-    assert sorted(runtime["action_groups"]["bluegreen"]) == sorted(MODULES)
+    reaching = [name for name, spec in MODULES.items() if "kubeconfig" in spec]
+    assert sorted(runtime["action_groups"]["bluegreen"]) == sorted(reaching)
+    assert set(MODULES) - set(reaching) == {"bluegreen_lint"}
 
 
 def role(path: str) -> dict[str, t.Any]:
@@ -111,6 +114,21 @@ def test_the_role_takes_every_option_of_a_release() -> None:
         default = rule.get("default")
         if "default" in given and default is not None:
             assert given["default"] == default, name
+
+
+def inputs_of(tasks: str) -> dict[str, t.Any]:
+    """What the first task of a file gives its module."""
+    first: t.Any = role(f"tasks/{tasks}.yml")
+    (given,) = (v for k, v in first[0].items() if k.startswith("cutover.bluegreen."))
+    return t.cast("dict[str, t.Any]", given)
+
+
+def test_the_role_lints_what_it_deploys() -> None:
+    deployed = inputs_of("main")
+    # The role sets them itself, or they are of a take-over.
+    for option in ("until", "state", "take_over", "argo_is_stopped", "argo_namespace"):
+        del deployed[option]
+    assert inputs_of("lint") == deployed
 
 
 def test_the_roles_defaults_are_those_of_its_spec() -> None:
