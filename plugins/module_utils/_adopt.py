@@ -156,7 +156,8 @@ class Adoption:
             return kept
         running = _bare(plain["spec"]["template"])
         if _bare(applied["spec"]["template"]) == running:
-            return self._deployment.hash
+            # It runs with configuration that belongs to no revision.
+            return hash_of(self._deployment.template)
         return hash_of(running)
 
     def _hash_that_stays(self, plain: Object) -> str:
@@ -334,6 +335,8 @@ class Adoption:
         if self.hash != self._deployment.hash and not autoscaled:
             # It runs what its own manifest asked for, which the new one may change.
             parameters = dataclasses.replace(parameters, replicas=replicas)
+        if self.hash != self._deployment.hash:
+            parameters = dataclasses.replace(parameters, config=())
         ours = deployment_body(
             adopted,
             self._cluster.rollout,

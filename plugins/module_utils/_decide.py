@@ -24,6 +24,7 @@ from ._analysis.state import (
     PRE_PROMOTION,
     AnalysisState,
 )
+from ._decide_config import keep_config
 from ._decide_cutover import (
     await_published,
     can_go_back,
@@ -1195,6 +1196,7 @@ _RULES: tuple[Rule, ...] = (
     _retarget,
     _supersede,
     _start,
+    keep_config,
     _create,
     _keep_budgets,
     _update_parameters,

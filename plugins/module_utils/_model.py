@@ -27,6 +27,8 @@ class Revision:
     number: int
     hash: str
     deployment: str
+    # Of that Deployment.
+    uid: str = ""
     replicas: int = 0
     available: int = 0
     # Pods that exist and are not being ended, ready or not.
@@ -112,6 +114,17 @@ class ServiceSeen:
 
 
 @dataclass(frozen=True)
+class ConfigSeen:
+    """A ConfigMap or a Secret that belongs to one revision."""
+
+    # ``<kind>/<name>``, the name without the hash.
+    ref: str
+    hash: str
+    # The uid of the Deployment that it goes with; empty: none.
+    owner: str = ""
+
+
+@dataclass(frozen=True)
 class Autoscaler:
     """A user's HorizontalPodAutoscaler that targets a Deployment of the rollout."""
 
@@ -144,6 +157,9 @@ class Observed:
     autoscalers: tuple[Autoscaler, ...] = ()
     # The PodDisruptionBudgets of ours by revision, as Parameters.pdb gives them.
     budgets: t.Mapping[str, str] = field(default_factory=dict)
+    # The configuration of revisions, as far as it was read, and the kinds that were.
+    config: tuple[ConfigSeen, ...] = ()
+    config_kinds: frozenset[str] = frozenset()
     # Whether this very run has widened the Services that are wide.
     window: bool = False
     # The revision of each pod of the rollout, while a cutover overlaps.

@@ -171,6 +171,10 @@ def _plain_args(action: t.Any, module: str) -> Args:
     args = without_empty(json.loads(json.dumps(dict(action._task.args), default=str)))
     if "definition" in args and MODULES[module].get("definition"):
         args["definition"] = _text_of(action, args["definition"], "definition")
+    if "config" in args:
+        # One text, also for the module: of what is kept out of logs, Ansible masks
+        # each part of a structure wherever it occurs.
+        args["config"] = json.dumps(_texts_of(action, args["config"], "config"))
     for option in ("active_service", "preview_service"):
         value = args.get(option)
         if isinstance(value, str) and not is_name(value):
