@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from . import _names as names
 from ._adopt import Adoption, blames_definition
-from ._api import Api
+from ._api import Api, forbidden
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
 from ._cluster import MOST_IN_ONE_SLICE, Cluster
@@ -44,6 +44,7 @@ from ._preflight import (
     RouteCheck,
     absent_namespace,
     refusal_of_manager,
+    refuse_missing_rights,
 )
 from ._record import Request
 from ._route import RIGHTS as ROUTE_RIGHTS
@@ -596,7 +597,7 @@ def _rollout(task: Task) -> Result:
         budgets=bool(p.pdb),
         route=p.route,
     )
-    task.cluster.load_config(p.config)
+    _load_config(task, p.config)
     want = Want(
         goal=PREVIEWED, hash=release.deployment.hash, deploy=p, inline=task.inline
     )
@@ -618,6 +619,15 @@ def _rollout(task: Task) -> Result:
             _adopt(task, adoption, release)
     _refuse_to_retry(task, release)
     return _release_until(task, want)
+
+
+def _load_config(task: Task, refs: tuple[str, ...]) -> None:
+    try:
+        task.cluster.load_config(refs)
+    except ApiError as error:
+        if forbidden(error):
+            refuse_missing_rights(task.cluster, "a release", rights_to_keep(refs))
+        raise
 
 
 def _close_first(task: Task, want: Want, release: Release) -> None:
