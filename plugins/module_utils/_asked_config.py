@@ -74,11 +74,11 @@ def _object(body: object, variable: str, namespace: str) -> ConfigObject:
             f"{variable}: a manifest is expected, {type(body).__name__} was found;"
             " give ConfigMaps and Secrets as mappings, YAML text or paths."
         )
-    kind = body.get("kind")
+    kind = _shown(body.get("kind"))
     if body.get("apiVersion") != "v1" or kind not in _FIELDS:
         raise BadInput(
             f"{variable}: manifests of v1 ConfigMap and v1 Secret are expected,"
-            f" {body.get('apiVersion')} {kind} was found; leave it out."
+            f" {_shown(body.get('apiVersion'))} {kind} was found; leave it out."
         )
     metadata = _mapping(body, "metadata", f"{variable}: a {kind}")
     name = _name(metadata, f"{variable}: a {kind}")
@@ -97,6 +97,10 @@ def _object(body: object, variable: str, namespace: str) -> ConfigObject:
                 f" {known}."
             )
     return ConfigObject(kind, name, _content(body, metadata, kind, where))
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else type(value).__name__
 
 
 def _mapping(parent: Object, key: str, where: str) -> Object:

@@ -517,10 +517,10 @@ class Engine:
             for item in self.deployment.config if self.deployment else ():
                 if item.ref in step.refs:
                     self.cluster.config.keep(item, step.hash)
-        elif isinstance(step, OwnConfig):
-            self.cluster.own_config(step.hash)
-        else:
+        if isinstance(step, DropConfig):
             self.cluster.config.drop(step.hash)
+        else:
+            self.cluster.own_config(step.hash)
 
     def _perform_on_neighbours(
         self, step: Retarget | KeepBudget | RemoveBudget, seen: Observed

@@ -91,16 +91,18 @@ def after_write(step: Step, seen: Observed, want: Want) -> Observed:
 
 def _config_after(step: Step, seen: Observed) -> tuple[ConfigSeen, ...]:
     if isinstance(step, CreateConfig):
-        made = tuple(ConfigSeen(ref, step.hash) for ref in step.refs)
+        revision = seen.revision(step.hash)
+        owner = revision.uid if revision is not None else ""
+        made = tuple(ConfigSeen(ref, step.hash, owner) for ref in step.refs)
         others = (c for c in seen.config if (c.ref, c.hash) not in _keys(made))
         return (*others, *made)
     if isinstance(step, (Delete, DropConfig)):
         return tuple(c for c in seen.config if c.hash != step.hash)
     if isinstance(step, (CreateRevision, OwnConfig)):
-        owner = seen.revision(step.hash)
+        revision = seen.revision(step.hash)
         return tuple(
-            dataclasses.replace(c, owner=owner.uid)
-            if owner is not None and c.hash == step.hash
+            dataclasses.replace(c, owner=revision.uid)
+            if revision is not None and c.hash == step.hash
             else c
             for c in seen.config
         )

@@ -10,11 +10,10 @@ import base64
 import pathlib
 import typing as t
 
-import pytest
 import yaml
 
 from ansible_collections.cutover.bluegreen.tests.integration.support import session
-from ansible_collections.cutover.bluegreen.tests.integration.support.fault_proxy import (
+from ansible_collections.cutover.bluegreen.tests.integration.support.fault_proxy import (  # noqa: E501 - a module's name
     Fault,
     FaultProxy,
     first_of,
@@ -28,7 +27,6 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.manifests i
     deployment,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.plain import (
-    Plain,
     run_plain,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.playbook import (
@@ -203,10 +201,10 @@ def test_killed_before_the_deployment_it_goes_on_or_is_tidied_up(
             # What an earlier try left is tidied up by the next.
             assert len({name.rpartition("-")[2] for name in left}) == 1
     release.deploy(**configured("debug")).check()
-    assert set(found(release)) == left == names_of(release.hash_of(1))
+    (first,) = release.revisions()
+    assert set(found(release)) == left == names_of(release.hash_of(first))
 
-    line_of = FaultProxy(cluster.kubeconfig, tmp_path)
-    with line_of as proxy:
+    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
         # Between the Deployment and its being the owner.
         line = proxy.line(first_of({"patch configmaps"}, Fault.KILL_BEFORE))
         handle = release.start_deploy(env=line.environment, **configured("warn"))
@@ -215,7 +213,8 @@ def test_killed_before_the_deployment_it_goes_on_or_is_tidied_up(
         line.await_kill()
     release.deploy(**configured("warn")).check()
     owners = {n: i["metadata"]["ownerReferences"] for n, i in found(release).items()}
-    assert set(owners) == names_of(release.hash_of(1), release.hash_of(2))
+    second = first + 1
+    assert set(owners) == names_of(release.hash_of(first), release.hash_of(second))
     assert all(owners.values())
 
 
@@ -258,17 +257,13 @@ def test_a_plain_deployment_is_adopted_as_it_is_and_then_configured(
     # Ejected, the pods keep what they read; released again, it is the revision's.
     release.run("eject").check()
     assert set(found(release)) == names_of(second)
-    assert plain_pods(plain) != {}
+    assert len(plain.pods()) == 2
     release.deploy(**options).check()
     assert release.hash_of(1) == second
     owner = release.revisions()[1]["metadata"]["uid"]
     for item in found(release).values():
         assert [o["uid"] for o in item["metadata"]["ownerReferences"]] == [owner]
     seen.assert_never_below(ACTIVE, 2)
-
-
-def plain_pods(plain: Plain) -> dict[str, tuple[str, int]]:
-    return plain.pods()
 
 
 def test_the_example_works(playbook: Playbook, kube: Kube, namespace: str) -> None:
