@@ -184,38 +184,37 @@ def test_check_mode_lists_it_and_what_was_deleted_by_hand_comes_back(
     assert set(found(release)) == names_of(first, second)
 
 
-def test_killed_before_the_deployment_it_goes_on_or_is_tidied_up(
+def test_killed_in_the_middle_it_goes_on_and_nothing_is_left_over(
     release: Release, cluster: session.Cluster, tmp_path: pathlib.Path
 ) -> None:
     """Invariant 5."""
-    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
-        for level in ("info", "debug"):
-            line = proxy.line(first_of({"create deployments"}, Fault.KILL_BEFORE))
-            handle = release.start_deploy(env=line.environment, **configured(level))
-            line.leads(handle)
-            handle.wait()
-            line.await_kill()
-            assert release.sizes() == {}
-            left = set(found(release))
-            assert left
-            # What an earlier try left is tidied up by the next.
-            assert len({name.rpartition("-")[2] for name in left}) == 1
-    release.deploy(**configured("debug")).check()
-    (first,) = release.revisions()
-    assert set(found(release)) == left == names_of(release.hash_of(first))
 
-    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
-        # Between the Deployment and its being the owner.
-        line = proxy.line(first_of({"patch configmaps"}, Fault.KILL_BEFORE))
-        handle = release.start_deploy(env=line.environment, **configured("warn"))
+    def killed_at(proxy: FaultProxy, request: str, level: str) -> None:
+        line = proxy.line(first_of({request}, Fault.KILL_BEFORE))
+        handle = release.start_deploy(env=line.environment, **configured(level))
         line.leads(handle)
         handle.wait()
         line.await_kill()
-    release.deploy(**configured("warn")).check()
-    owners = {n: i["metadata"]["ownerReferences"] for n, i in found(release).items()}
-    second = first + 1
-    assert set(owners) == names_of(release.hash_of(first), release.hash_of(second))
-    assert all(owners.values())
+
+    with FaultProxy(cluster.kubeconfig, tmp_path) as proxy:
+        killed_at(proxy, "create deployments", "info")
+        assert release.sizes() == {}
+        left = set(found(release))
+        assert len(left) == 2
+        # Another one, up to the owner of its configuration.
+        killed_at(proxy, "patch configmaps", "debug")
+    (number,) = release.revisions()
+    before = found(release)
+    assert set(before) == names_of(release.hash_of(number))
+    assert not left & set(before)
+    release.deploy(**configured("debug")).check()
+    after = found(release)
+    owner = release.revisions()[number]["metadata"]["uid"]
+    assert {i["metadata"]["uid"] for i in after.values()} == {
+        i["metadata"]["uid"] for i in before.values()
+    }
+    for item in after.values():
+        assert [o["uid"] for o in item["metadata"]["ownerReferences"]] == [owner]
 
 
 def test_a_name_that_somebody_else_has_is_refused(
