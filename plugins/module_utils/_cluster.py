@@ -21,6 +21,7 @@ from . import _route as routes
 from ._api import Api, forbidden
 from ._balancers import Balancers, pods_of_revision, unhealthy_gate
 from ._clock import ServerClock, format_instant, parse_instant
+from ._config import references
 from ._config_store import ConfigStore
 from ._errors import ApiError, BluegreenError, Conflict, NotFound
 from ._manifests import (
@@ -266,9 +267,15 @@ class Cluster:
             failure=failure,
             created=metadata.get("creationTimestamp", ""),
             images=tuple(str(c.get("image", "")) for c in containers),
+            reads=self._read_by(spec["template"]),
             autoscaled=self.is_autoscaled(metadata["name"]),
             limits=self._limits_of(metadata["name"]),
         )
+
+    def _read_by(self, template: Object) -> frozenset[str]:
+        if not self.config.kinds:
+            return frozenset()
+        return frozenset(reference.ref for reference in references(template))
 
     def endpoints(self, service: str) -> Endpoints:
         """The endpoints of a Service as they are known now; none if it is gone."""

@@ -63,6 +63,7 @@ def _stays(owner: str, revision: Revision | None) -> bool:
 
 def _drop(view: View) -> DropConfig | None:
     """What a release left that was ended before its revision was created."""
+    read = {ref for revision in view.seen.revisions for ref in revision.reads}
     kept = {
         view.target_hash,
         view.in_flight_hash,
@@ -70,6 +71,8 @@ def _drop(view: View) -> DropConfig | None:
         view.record.stable,
         *(r.hash for r in view.seen.revisions),
         *(s.target for s in view.serving),
+        # One that was ejected and adopted anew reads what it read before.
+        *(item.hash for item in view.seen.config if item.full_ref in read),
     }
     for item in view.seen.config:
         if item.hash not in kept:

@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from . import _names as names
 from ._parameters import Parameters
 from ._record import Record
 
@@ -41,6 +42,9 @@ class Revision:
     created: str = ""
     images: tuple[str, ...] = ()
     autoscaled: bool = False
+    # ``<kind>/<full name>`` of each ConfigMap and Secret that its pods read, where any
+    # configuration was read.
+    reads: frozenset[str] = frozenset()
     # The fewest and the most pods that its autoscaler allows; none: it has none.
     limits: tuple[int, int] | None = None
 
@@ -122,6 +126,11 @@ class ConfigSeen:
     hash: str
     # The uid of the Deployment that it goes with; empty: none.
     owner: str = ""
+
+    @property
+    def full_ref(self) -> str:
+        """``<kind>/<name>`` as pods refer to it."""
+        return names.config_name(self.ref, self.hash)
 
 
 @dataclass(frozen=True)

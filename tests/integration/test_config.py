@@ -202,7 +202,7 @@ def test_killed_in_the_middle_it_goes_on_and_nothing_is_left_over(
         left = set(found(release))
         assert len(left) == 2
         # Another one, up to the owner of its configuration.
-        killed_at(proxy, "patch configmaps", "debug")
+        killed_at(proxy, "patch secrets", "debug")
     (number,) = release.revisions()
     before = found(release)
     assert set(before) == names_of(release.hash_of(number))

@@ -201,6 +201,16 @@ def test_what_users_may_need_is_not_left_over() -> None:
     assert not isinstance(next_step(seen, deploys(V2)), DropConfig)
 
 
+def test_what_an_adopted_revision_reads_is_not_left_over() -> None:
+    """It was ejected, changed by hand, and got another hash when it was adopted."""
+    reads = frozenset({f"{LOGIN}-{V3}"})
+    seen = at_rest(reads=reads)
+    kept = has(seen, *seen.config, *of(V3))
+    assert next_step(kept, deploys(V1)) == Done()
+    unread = has(kept, *kept.config, *of("4444444444"))
+    assert next_step(unread, deploys(V1)) == DropConfig("4444444444")
+
+
 def test_it_goes_with_its_revision() -> None:
     none_kept = dataclasses.replace(
         CONFIGURED, revision_history_limit=0, scale_down_delay_seconds=0
