@@ -75,6 +75,7 @@ def _drop(view: View) -> DropConfig | None:
         *(item.hash for item in view.seen.config if item.full_ref in read),
     }
     for item in view.seen.config:
-        if item.hash not in kept:
+        # What has an owner that is gone, the garbage collector is about to take along.
+        if item.hash not in kept and item.owner == "":
             return DropConfig(item.hash)
     return None

@@ -201,6 +201,12 @@ def test_what_users_may_need_is_not_left_over() -> None:
     assert not isinstance(next_step(seen, deploys(V2)), DropConfig)
 
 
+def test_what_goes_with_a_revision_that_was_just_deleted_is_not_left_over() -> None:
+    """Else a second run would write."""
+    seen = at_rest()
+    assert next_step(has(seen, *seen.config, *of(V3, "gone")), deploys(V1)) == Done()
+
+
 def test_what_an_adopted_revision_reads_is_not_left_over() -> None:
     """It was ejected, changed by hand, and got another hash when it was adopted."""
     reads = frozenset({f"{LOGIN}-{V3}"})
