@@ -147,7 +147,6 @@ def test_each_revision_has_its_own_until_it_goes(
     assert referred_to(release.revisions()[3]) == referred_to(of_first)
     annotation = release.revisions()[3]["metadata"]["annotations"]
     assert "ConfigMap/settings" in annotation["cutover.bluegreen/parameters"]
-    release.run("restart").check()
 
     release.deploy(**configured("warn", **kept)).check()
     third = release.hash_of(4)
