@@ -19,7 +19,9 @@ import typing as t
 
 import kubernetes
 
+HASH = "cutover.bluegreen/revision-hash"
 FOLDERS = {
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
     "Pod": "/api/v1/namespaces/{}/pods",
@@ -62,10 +64,12 @@ def apply() -> None:
 
 
 def show(name: str) -> None:
-    """Print Deployments by image, pods by name, and the images behind each Service."""
-    deployments, pods, slices = (
+    """Print Deployments by image, pods by name, the images behind each Service, and
+    the ConfigMaps of revisions.
+    """
+    deployments, pods, slices, config_maps = (
         call("GET", FOLDERS[kind].format(name))["items"]
-        for kind in ("Deployment", "Pod", "EndpointSlice")
+        for kind in ("Deployment", "Pod", "EndpointSlice", "ConfigMap")
     )
     images = {pod["metadata"]["name"]: image(pod["spec"]) for pod in pods}
     serving: dict[str, list[str]] = {}
@@ -80,6 +84,7 @@ def show(name: str) -> None:
             "name": deployment["metadata"]["name"],
             "image": image(deployment["spec"]["template"]["spec"]),
             "replicas": deployment["spec"]["replicas"],
+            "reads": names_read(deployment["spec"]["template"]["spec"]),
         }
         for deployment in deployments
     ]
@@ -87,6 +92,11 @@ def show(name: str) -> None:
         "deployments": sizes,
         "pods": sorted(images),
         "serving": {service: sorted(found) for service, found in serving.items()},
+        "configuration": {
+            each["metadata"]["name"]: each["data"]
+            for each in config_maps
+            if HASH in each["metadata"].get("labels", {})
+        },
     }
     print(json.dumps(shown))
 
@@ -94,6 +104,12 @@ def show(name: str) -> None:
 def image(pod_spec: t.Any) -> str:
     """Return the image of the one container."""
     return str(pod_spec["containers"][0]["image"])
+
+
+def names_read(pod_spec: t.Any) -> list[str]:
+    """Return the ConfigMaps that the one container gets its environment from."""
+    sources = pod_spec["containers"][0].get("envFrom") or []
+    return [source["configMapRef"]["name"] for source in sources]
 
 
 def delete(name: str) -> None:

@@ -55,7 +55,19 @@ options:
         ansible-playbook was started in, then in Ansible's search path, on the
         controller.
       - A change of C(spec.template) is a new revision; a change of C(spec.replicas) or
-        of the options below is not.
+        of the options below is not, except for O(config).
+    type: raw
+  config:
+    description:
+      - ConfigMaps and Secrets that belong to the revision, as a manifest or a list of
+        manifests, each a mapping, YAML text (also of several documents) or a path, as
+        in O(definition).
+      - Each is created as C(<name>-<hash>), immutable, and every reference to it in the
+        pod template of O(definition) is rewritten to that name. It is kept as long as
+        the revision is, so that a rollback brings it back, and deleted with it.
+      - A change of it is a new revision.
+      - A manifest that nothing in the pod template refers to is refused, and so is a
+        reference to a key that it does not have.
     type: raw
   workload_ref:
     description:

@@ -154,7 +154,8 @@ class Adoption:
             return kept
         running = bare_template(plain["spec"]["template"])
         if bare_template(applied["spec"]["template"]) == running:
-            return self._deployment.hash
+            # It runs with configuration that belongs to no revision.
+            return hash_of(self._deployment.template)
         return hash_of(running)
 
     def _hash_that_stays(self, plain: Object) -> str:

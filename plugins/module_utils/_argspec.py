@@ -12,6 +12,12 @@ from __future__ import annotations
 import typing as t
 from urllib.parse import unquote
 
+from ._config import secret_values
+from ._stages import PHASES, STAGES
+
+# What results say of any release.
+_WORDS = (*STAGES, *PHASES)
+
 Spec = dict[str, dict[str, t.Any]]
 
 AUTH: Spec = {
@@ -66,6 +72,9 @@ RELEASE: Spec = {
     # Both are required to release.
     "definition": {"type": "raw"},
     "workload_ref": {"type": "raw"},
+    # May hold Secrets. One text where it is handed over: each part of a structure would
+    # be masked wherever it occurs.
+    "config": {"type": "raw", "no_log": True},
     "active_service": {"type": "raw"},
     "preview_service": {"type": "raw"},
     "other_services": {"type": "list", "elements": "str", "default": []},
@@ -203,6 +212,7 @@ def secrets_of(spec: Spec, params: t.Mapping[str, t.Any]) -> set[str]:
             found |= secrets_of(rule["options"], value)
         elif rule.get("no_log"):
             found |= _texts(value)
+    found |= _of_config(params)
     kubeconfig = params.get("kubeconfig")
     if isinstance(kubeconfig, dict):
         for user in _sections(kubeconfig, "user"):
@@ -210,6 +220,18 @@ def secrets_of(spec: Spec, params: t.Mapping[str, t.Any]) -> set[str]:
         for cluster in _sections(kubeconfig, "cluster"):
             found |= _passwords(cluster.get("proxy-url"))
     return found | _passwords(params.get("proxy"))
+
+
+def _of_config(params: t.Mapping[str, t.Any]) -> set[str]:
+    """The values of the Secrets in a configuration, but for those that other options
+    say openly: to mask a name or a port everywhere would hide nothing, and make what a
+    module returns unusable.
+    """
+    given = params.get("config")
+    if not given:
+        return set()
+    openly = " ".join([*_WORDS, *(str(v) for k, v in params.items() if k != "config")])
+    return {v for v in secret_values(given) if len(v) > 3 and v not in openly}
 
 
 def _sections(kubeconfig: dict[str, t.Any], kind: str) -> t.Iterator[dict[str, t.Any]]:

@@ -22,6 +22,8 @@ from . import _workload as workloads
 from ._api import Api, forbidden
 from ._balancers import Balancers, pods_of_revision, unhealthy_gate
 from ._clock import ServerClock, format_instant, parse_instant
+from ._config import references
+from ._config_store import ConfigStore
 from ._errors import ApiError, BluegreenError, Conflict, NotFound
 from ._manifests import (
     Deployment,
@@ -97,6 +99,7 @@ class Cluster:
         self.workload = Collection(self._path("deployments", "apps/v1"))
         self._workload_ref = ""
         self.balancers = Balancers(api, namespace)
+        self.config = ConfigStore(api, namespace, rollout)
         # The revision that the active Services were widened for.
         self._widened_for = ""
         self.watches = Watches(api)
@@ -176,6 +179,14 @@ class Cluster:
         """Read the pods, which are watched from then on."""
         self.pods_of_rollout.load(self.api)
 
+    def load_config(self, given: t.Iterable[str] = ()) -> None:
+        """Read the configuration of revisions, where there is any.
+
+        :param given: ``<kind>/<name>`` of what a release is given.
+        """
+        kept = (r.parameters.config for r in self._revisions() if r.parameters)
+        self.config.load(given, [ref for refs in kept for ref in refs])
+
     def load_budgets_once(self) -> None:
         """Read the PodDisruptionBudgets, unless this task has done so."""
         if not self.budgets.version:
@@ -213,6 +224,7 @@ class Cluster:
         ):
             if collection.version:
                 collection.load(self.api)
+        self.config.reload()
 
     def _services_of_rollout(
         self,
@@ -252,6 +264,8 @@ class Cluster:
             autoscalers=self._autoscalers_seen(),
             budgets=self._budgets_seen(),
             workload=self._workload_seen(),
+            config=self.config.seen(),
+            config_kinds=self.config.kinds,
             pods={
                 name: pod["metadata"]["labels"].get(names.LABEL_HASH, "")
                 for name, pod in self.pods_of_rollout.items.items()
@@ -285,6 +299,7 @@ class Cluster:
             number=int(number) if number.isdigit() else 0,
             hash=metadata["labels"][names.LABEL_HASH],
             deployment=metadata["name"],
+            uid=metadata["uid"],
             replicas=spec.get("replicas", 1),
             available=status.get("availableReplicas", 0),
             pods=status.get("replicas", 0),
@@ -296,9 +311,15 @@ class Cluster:
             failure=failure,
             created=metadata.get("creationTimestamp", ""),
             images=tuple(str(c.get("image", "")) for c in containers),
+            reads=self._read_by(spec["template"]),
             autoscaled=self.is_autoscaled(metadata["name"]),
             limits=self._limits_of(metadata["name"]),
         )
+
+    def _read_by(self, template: Object) -> frozenset[str]:
+        if not self.config.kinds:
+            return frozenset()
+        return frozenset(reference.ref for reference in references(template))
 
     def endpoints(self, service: str) -> Endpoints:
         """The endpoints of a Service as they are known now; none if it is gone."""
@@ -555,13 +576,16 @@ class Cluster:
 
     def owner_reference(self, revision: Revision) -> Object | None:
         """What an object carries that is deleted with a revision."""
-        deployment = self.deployments.items.get(revision.deployment)
+        return self._owner_reference(revision.deployment)
+
+    def _owner_reference(self, name: str) -> Object | None:
+        deployment = self.deployments.items.get(name)
         if deployment is None:
             return None
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "name": revision.deployment,
+            "name": name,
             "uid": deployment["metadata"]["uid"],
         }
 
@@ -623,6 +647,13 @@ class Cluster:
         written = self.api.create(self._path("deployments", "apps/v1"), body, query)
         if not dry_run:
             self.deployments.take(written)
+
+    def own_config(self, revision_hash: str) -> None:
+        """Have the configuration of a revision go with its Deployment."""
+        name = names.deployment_name(self.rollout, revision_hash)
+        owner = self._owner_reference(name)
+        if owner is not None:
+            self.config.own(revision_hash, owner)
 
     def fence(self) -> str:
         """The number that each takeover of the lock raises."""
@@ -769,6 +800,7 @@ class Cluster:
         path = self._path("deployments", "apps/v1", revision.deployment)
         self.api.delete(path, known["metadata"]["uid"])
         self.deployments.drop(known)
+        self.config.forget(known["metadata"]["uid"])
 
     def revive(
         self,

@@ -25,6 +25,7 @@ from ._analysis.state import (
     PRE_PROMOTION,
     AnalysisState,
 )
+from ._decide_config import keep_config
 from ._decide_cutover import (
     await_published,
     close_window,
@@ -1287,6 +1288,7 @@ _RULES: tuple[Rule, ...] = (
     stay_held,
     _start,
     _shut_first,
+    keep_config,
     _create,
     _keep_budgets,
     _update_parameters,

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from . import _names as names
 from ._clock import ServerClock
 from ._cluster import Cluster
+from ._config import describe_config
 from ._decide import decide
 from ._decide_cutover import nodes_without_pods, yet_to_widen
 from ._errors import ApiError, BluegreenError, Conflict
@@ -31,11 +32,13 @@ from ._steps import (
     ROLLOUT_ABORTED,
     Act,
     CloseProof,
+    CreateConfig,
     CreateRevision,
     CreateServices,
     Cutover,
     Delete,
     Done,
+    DropConfig,
     EndMeasurement,
     EndWorkload,
     Event,
@@ -45,6 +48,7 @@ from ._steps import (
     Measure,
     Note,
     OpenProof,
+    OwnConfig,
     Point,
     RemoveBudget,
     Retarget,
@@ -479,6 +483,8 @@ class Engine:
             self._perform_on_revision(step, seen, want)
         elif isinstance(step, (Scale, MarkAborted, Delete)):
             self._perform_on_known(step, _known(seen, step.hash))
+        elif isinstance(step, (CreateConfig, OwnConfig, DropConfig)):
+            self._perform_on_config(step)
         elif isinstance(step, (Retarget, KeepBudget, RemoveBudget, EndWorkload)):
             self._perform_on_neighbours(step, seen)
         else:
@@ -503,6 +509,7 @@ class Engine:
             self.cluster.create_revision(
                 self.deployment, step.number, step.replicas, want.deploy
             )
+            self.cluster.own_config(step.hash)
         else:
             self.cluster.revive(
                 _known(seen, step.hash), step.number, step.replicas, want.deploy
@@ -517,6 +524,16 @@ class Engine:
             self.cluster.mark_aborted(revision)
         else:
             self.cluster.delete_revision(revision)
+
+    def _perform_on_config(self, step: CreateConfig | OwnConfig | DropConfig) -> None:
+        if isinstance(step, CreateConfig):
+            for item in self.deployment.config if self.deployment else ():
+                if item.ref in step.refs:
+                    self.cluster.config.keep(item, step.hash)
+        if isinstance(step, DropConfig):
+            self.cluster.config.drop(step.hash)
+        else:
+            self.cluster.own_config(step.hash)
 
     def _perform_on_neighbours(
         self,
@@ -684,7 +701,10 @@ def _prover(seen: Observed) -> str:
 
 
 def _describe_upkeep(
-    step: UpdateParameters
+    step: CreateConfig
+    | OwnConfig
+    | DropConfig
+    | UpdateParameters
     | MarkAborted
     | Delete
     | CloseProof
@@ -705,6 +725,8 @@ def _describe_upkeep(
         return f"keep a PodDisruptionBudget for {revision}: {step.spec}"
     if isinstance(step, RemoveBudget):
         return f"remove the PodDisruptionBudget of {revision}"
+    if isinstance(step, (CreateConfig, OwnConfig, DropConfig)):
+        return _describe_config_step(step, revision)
     if isinstance(step, UpdateParameters):
         size = f" and scale it to {_pods(step.replicas)}" if step.replicas else ""
         return f"write the changed release parameters onto {revision}{size}"
@@ -713,6 +735,16 @@ def _describe_upkeep(
     if isinstance(step, Delete):
         return f"delete {revision}: it is beyond revision_history_limit"
     return "remove the proof Service"
+
+
+def _describe_config_step(
+    step: CreateConfig | OwnConfig | DropConfig, revision: str
+) -> str:
+    if isinstance(step, CreateConfig):
+        return f"create {describe_config(step.refs, step.hash)}"
+    if isinstance(step, OwnConfig):
+        return f"have the configuration of {revision} go with it"
+    return f"delete the configuration of {revision}, which was never created"
 
 
 def planned_line(step: Step, seen: Observed) -> str:

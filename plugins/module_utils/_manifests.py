@@ -10,6 +10,7 @@ Private to the collection: it may change in any release.
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 import re
@@ -17,10 +18,11 @@ import typing as t
 from dataclasses import dataclass
 
 from . import _names as names
+from ._config import ConfigObject, fingerprint, versioned
 from ._deps import yaml
 from ._errors import BadInput
 from ._objects import Object
-from ._parameters import Parameters
+from ._parameters import Parameters, canonical
 
 # The version stands in the hashed text, so that another way to hash gives new hashes.
 _HASH_VERSION = "bluegreen/v1"
@@ -35,6 +37,8 @@ class Deployment:
 
     name: str
     body: Object
+    # The ConfigMaps and Secrets that belong to the revision.
+    config: tuple[ConfigObject, ...] = ()
 
     @property
     def template(self) -> Object:
@@ -48,12 +52,13 @@ class Deployment:
         labels: dict[str, str] = self.template["metadata"]["labels"]
         return labels
 
-    @property
+    # Kept, because Secrets are hashed slowly.
+    @functools.cached_property
     def hash(self) -> str:
-        """The content hash of the pod template, of the input and never of a live
-        object, which the API server has defaulted.
+        """The content hash of the pod template and its configuration, of the input and
+        never of a live object, which the API server has defaulted.
         """
-        return hash_of(self.template)
+        return hash_of(self.template, self.config)
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,14 @@ class ServiceInput:
     manifest: Object | None = None
 
 
-def hash_of(template: Object) -> str:
-    """Ten hex digits of the canonical JSON of a pod template."""
-    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
+def hash_of(template: Object, config: tuple[ConfigObject, ...] = ()) -> str:
+    """Ten hex digits of the canonical JSON of a pod template, and of the configuration
+    that belongs to it, if any.
+    """
+    hashed = template
+    if config:
+        hashed = {"template": template, "config": fingerprint(config, template)}
+    text = canonical(hashed)
     digest = hashlib.sha256(f"{_HASH_VERSION}\n{text}".encode()).hexdigest()
     return digest[:_HASH_LENGTH]
 
@@ -289,7 +299,7 @@ def deployment_body(
         **(selector.get("matchLabels") or {}),
         names.LABEL_HASH: revision_hash,
     }
-    spec["template"] = copy.deepcopy(deployment.template)
+    spec["template"] = versioned(deployment.template, deployment.config, revision_hash)
     pod_metadata = spec["template"].setdefault("metadata", {})
     pod_metadata["labels"] = {**(pod_metadata.get("labels") or {}), **ours}
     spec["replicas"] = replicas

@@ -28,6 +28,8 @@ class Revision:
     number: int
     hash: str
     deployment: str
+    # Of that Deployment.
+    uid: str = ""
     replicas: int = 0
     available: int = 0
     # Pods that exist and are not being ended, ready or not.
@@ -40,6 +42,9 @@ class Revision:
     created: str = ""
     images: tuple[str, ...] = ()
     autoscaled: bool = False
+    # ``<kind>/<full name>`` of each ConfigMap and Secret that its pods read, where any
+    # configuration was read.
+    reads: frozenset[str] = frozenset()
     # The fewest and the most pods that its autoscaler allows; none: it has none.
     limits: tuple[int, int] | None = None
 
@@ -113,6 +118,22 @@ class ServiceSeen:
 
 
 @dataclass(frozen=True)
+class ConfigSeen:
+    """A ConfigMap or a Secret that belongs to one revision."""
+
+    # ``<kind>/<name>``, the name without the hash.
+    ref: str
+    hash: str
+    # The uid of the Deployment that it goes with; empty: none.
+    owner: str = ""
+
+    @property
+    def full_ref(self) -> str:
+        """``<kind>/<name>`` as pods refer to it."""
+        return names.config_name(self.ref, self.hash)
+
+
+@dataclass(frozen=True)
 class Autoscaler:
     """A user's HorizontalPodAutoscaler that targets a Deployment of the rollout."""
 
@@ -157,6 +178,9 @@ class Observed:
     workload: Workload | None = None
     # The PodDisruptionBudgets of ours by revision, as Parameters.pdb gives them.
     budgets: t.Mapping[str, str] = field(default_factory=dict)
+    # The configuration of revisions, as far as it was read, and the kinds that were.
+    config: tuple[ConfigSeen, ...] = ()
+    config_kinds: frozenset[str] = frozenset()
     # Whether this very run has widened the Services that are wide.
     window: bool = False
     # The revision of each pod of the rollout, while a cutover overlaps.

@@ -54,6 +54,11 @@ def deployment_name(rollout: str, revision_hash: str) -> str:
     return f"{rollout}-{revision_hash}"
 
 
+def config_name(name: str, revision_hash: str) -> str:
+    """The name of a ConfigMap or Secret that belongs to one revision."""
+    return f"{name}-{revision_hash}"
+
+
 def record_name(rollout: str) -> str:
     """The name of the ConfigMap and of the Lease of a rollout."""
     return f"bluegreen-{rollout}"

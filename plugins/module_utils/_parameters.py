@@ -48,6 +48,7 @@ _TEXTS = (
     *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
     *("drain_http", "drain_exec", "drain", "workload_ref"),
 )
+_TUPLES = ("active_services", "preview_services", "config", "analysis_secrets")
 _SIZES = ("scale_up_steps", "scale_down_steps")
 
 
@@ -142,6 +143,8 @@ class Parameters:
     # The composed analyses as canonical JSON text; empty: none.
     pre_promotion_analysis: str = ""
     post_promotion_analysis: str = ""
+    # ``<kind>/<name>`` of each ConfigMap and Secret that belongs to the revision.
+    config: tuple[str, ...] = ()
     # ``<Secret>/<key>`` of each secret that was given as a variable.
     analysis_secrets: tuple[str, ...] = ()
     # What each revision's PodDisruptionBudget asks for, as canonical JSON text.
@@ -172,7 +175,7 @@ class Parameters:
             values["active_services"]
             known = {f.name for f in dataclasses.fields(cls)}
             kept = {k: v for k, v in values.items() if k in known}
-            for name in ("active_services", "preview_services", "analysis_secrets"):
+            for name in _TUPLES:
                 kept[name] = tuple(kept.get(name, ()))
             for name in _TEXTS:
                 kept[name] = canonical(kept[name]) if name in kept else ""

@@ -127,6 +127,9 @@ class Rehoming:
         if self._hash != deployment.hash and not autoscaled:
             # It runs what its own manifest asked for, which the new one may change.
             parameters = dataclasses.replace(parameters, replicas=replicas)
+        if self._hash != deployment.hash:
+            # It reads what belongs to no revision.
+            parameters = dataclasses.replace(parameters, config=())
         ours = deployment_body(
             Deployment(deployment.name, body),
             self._cluster.rollout,

@@ -18,13 +18,23 @@ from . import _names as names
 from ._analysis.state import SUCCESSFUL
 from ._decide_cutover import yet_to_widen
 from ._drain import Told
-from ._model import ROUTE, Autoscaler, Endpoints, Observed, Revision, ServiceSeen
+from ._model import (
+    ROUTE,
+    Autoscaler,
+    ConfigSeen,
+    Endpoints,
+    Observed,
+    Revision,
+    ServiceSeen,
+)
 from ._steps import (
     CloseProof,
+    CreateConfig,
     CreateRevision,
     CreateServices,
     Cutover,
     Delete,
+    DropConfig,
     EndMeasurement,
     EndWorkload,
     KeepBudget,
@@ -32,6 +42,7 @@ from ._steps import (
     Measure,
     Note,
     OpenProof,
+    OwnConfig,
     Point,
     RemoveBudget,
     Retarget,
@@ -75,11 +86,41 @@ def _after_telling(step: Tell, seen: Observed, now: datetime) -> Observed:
 
 def after_write(step: Step, seen: Observed, want: Want) -> Observed:
     """The objects right after a write: nothing has become ready yet."""
+    after = _objects_after(step, seen, want)
+    return dataclasses.replace(after, config=_config_after(step, after))
+
+
+def _config_after(step: Step, seen: Observed) -> tuple[ConfigSeen, ...]:
+    if isinstance(step, CreateConfig):
+        revision = seen.revision(step.hash)
+        owner = revision.uid if revision is not None else ""
+        made = tuple(ConfigSeen(ref, step.hash, owner) for ref in step.refs)
+        others = (c for c in seen.config if (c.ref, c.hash) not in _keys(made))
+        return (*others, *made)
+    if isinstance(step, (Delete, DropConfig)):
+        return tuple(c for c in seen.config if c.hash != step.hash)
+    if isinstance(step, (CreateRevision, OwnConfig)):
+        revision = seen.revision(step.hash)
+        return tuple(
+            dataclasses.replace(c, owner=revision.uid)
+            if revision is not None and c.hash == step.hash
+            else c
+            for c in seen.config
+        )
+    return seen.config
+
+
+def _keys(config: t.Iterable[ConfigSeen]) -> set[tuple[str, str]]:
+    return {(c.ref, c.hash) for c in config}
+
+
+def _objects_after(step: Step, seen: Observed, want: Want) -> Observed:
     if isinstance(step, CreateRevision):
         created = Revision(
             number=step.number,
             hash=step.hash,
             deployment=step.hash,
+            uid=step.hash,
             replicas=step.replicas,
             parameters=want.deploy,
         )

@@ -34,6 +34,29 @@ class Event:
 
 
 @dataclass(frozen=True)
+class CreateConfig:
+    """Create ConfigMaps and Secrets of a revision, before its pods ask for them."""
+
+    hash: str
+    # ``<kind>/<name>`` of each.
+    refs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OwnConfig:
+    """Have the configuration of a revision go with its Deployment."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
+class DropConfig:
+    """Delete the configuration of a revision that was never created."""
+
+    hash: str
+
+
+@dataclass(frozen=True)
 class CreateRevision:
     """Create the Deployment of a new revision, which no Service of users selects."""
 
@@ -237,7 +260,10 @@ class Fail:
 
 # Quoted: the oldest Python that ansible-test compiles for has no such operator.
 Act: t.TypeAlias = """
-    CreateRevision
+    CreateConfig
+    | OwnConfig
+    | DropConfig
+    | CreateRevision
     | CreateServices
     | Revive
     | UpdateParameters

@@ -26,7 +26,7 @@ from ._cluster import selects
 from ._engine import Engine
 from ._errors import ApiError, BadInput, BluegreenError, Conflict
 from ._lock import Lock
-from ._manifests import Deployment, deployment_body, parse_services
+from ._manifests import Deployment, deployment_body, hash_of, parse_services
 from ._model import Observed
 from ._objects import (
     Object,
@@ -562,7 +562,8 @@ class TakeOver:
         if found.before.kind == ROLLOUT and has_unseen_change(found.owner):
             self._refuse_unseen_change(found, running, release.parameters)
         if self._is_same(release.deployment, found, release.parameters):
-            return release.deployment.hash
+            # It runs with configuration that belongs to no revision.
+            return hash_of(release.deployment.template)
         return running.hash
 
     def _refuse_unseen_change(

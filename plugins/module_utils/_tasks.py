@@ -16,15 +16,18 @@ from dataclasses import dataclass, field
 
 from . import _names as names
 from ._adopt import Adoption
-from ._api import Api, is_denied
+from ._api import Api, forbidden, is_denied
 from ._auth import connect
 from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
 from ._cluster import MOST_IN_ONE_SLICE, Cluster
+from ._config import describe_config
+from ._config_store import rights_to_keep
 from ._decide import close_what_others_opened, next_task
+from ._decide_config import missing_config
 from ._driver import Guard, Holder
 from ._eject import Ejection
 from ._engine import HEARTBEAT_SECONDS, Engine
-from ._errors import BadInput, BluegreenError, Conflict, NotFound
+from ._errors import ApiError, BadInput, BluegreenError, Conflict, NotFound
 from ._gate import Gatekeeper, Terminal, commands
 from ._history import ended_as
 from ._lock import Lock
@@ -44,6 +47,7 @@ from ._preflight import (
     absent_namespace,
     refusal_of_manager,
     refuse_absent_namespace,
+    refuse_missing_rights,
 )
 from ._record import Request, record_of_adopted
 from ._rehome import blames_definition
@@ -76,7 +80,7 @@ _HEED_SECONDS = 60.0
 _ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis", "drain")
 # What is no plain value, and is parsed by itself.
 _PARSED = (
-    *("pdb", "probe", "drain_http", "drain_exec", "workload_ref"),
+    *("config", "pdb", "probe", "drain_http", "drain_exec", "workload_ref"),
     *_ANALYSES,
 )
 
@@ -421,6 +425,7 @@ def parse_release(params: Params, workload: Object | None = None) -> Release:
         if value is None:
             raise BadInput(f"{option}: nothing was given, and it is required.")
     deployment = parse_deployment(definition, namespace)
+    deployment = _with_config(deployment, params.get("config"), namespace)
     active = parse_services(params["active_service"], "active_service", namespace)
     preview = parse_services(
         params.get("preview_service"), "preview_service", namespace
@@ -441,6 +446,7 @@ def parse_release(params: Params, workload: Object | None = None) -> Release:
         replicas=spec.get("replicas"),
         active_services=tuple(s.name for s in active),
         preview_services=tuple(s.name for s in preview),
+        config=tuple(c.ref for c in deployment.config),
         pdb=parse_budget(params.get("pdb"), "pdb"),
         probe=_parse_probe(params.get("probe")),
         workload_ref=reference,
@@ -448,6 +454,16 @@ def parse_release(params: Params, workload: Object | None = None) -> Release:
     )
     validate(parameters)
     return Release(deployment, active, preview, parameters)
+
+
+def _with_config(deployment: Deployment, value: object, namespace: str) -> Deployment:
+    if not value:
+        return deployment
+    # Only a release with configuration of its own pays for importing it.
+    from ._asked_config import parse_config
+
+    config = parse_config(value, "config", namespace, deployment.template)
+    return dataclasses.replace(deployment, config=config)
 
 
 def _parse_probe(value: object) -> str:
@@ -676,6 +692,7 @@ def _rollout(task: Task) -> Result:
         workload_ref=p.workload_ref,
     )
     task.refuse_half_taken_over()
+    _load_config(task, p.config)
     want = Want(
         goal=PREVIEWED,
         hash=release.deployment.hash,
@@ -736,6 +753,15 @@ def _with_plan(
             for name, seen in plan["endpoints"].items()
         }
     return {**result, "plan": plan}
+
+
+def _load_config(task: Task, refs: tuple[str, ...]) -> None:
+    try:
+        task.cluster.load_config(refs)
+    except ApiError as error:
+        if forbidden(error):
+            refuse_missing_rights(task.cluster, "a release", rights_to_keep(refs))
+        raise
 
 
 def _close_first(task: Task, want: Want, release: Release) -> None:
@@ -882,6 +908,7 @@ def _preflight(
         more += _rights_to_analyse(task, release.parameters)
         more += _rights_to_tell(release.parameters)
         more += _rights_to_overlap(seen, release.parameters)
+        more.append(rights_to_keep(release.parameters.config))
         checks.check_rights(found, more)
         _refuse_missing_secrets(task, release.parameters)
         around.check_new_revision()
@@ -894,6 +921,7 @@ def _preflight(
         task.concerns += warnings
     else:
         task.engine.warnings += warnings
+    _try_config(task, release)
     return adoption if found else None
 
 
@@ -910,6 +938,29 @@ def _try_creation(task: Task, release: Release) -> None:
         # A plan tells what a policy refuses beside all else that it finds.
         if not (task.runtime.check_mode and is_denied(error)):
             raise
+
+
+def _try_config(task: Task, release: Release) -> None:
+    """A dry-run of what is missing of the revision's configuration."""
+    deployment, seen = release.deployment, task.engine.observe()
+    refs = release.parameters.config
+    missing = missing_config(seen, deployment.hash, refs)
+    for item in deployment.config:
+        if item.ref not in missing:
+            continue
+        try:
+            task.cluster.config.keep(item, deployment.hash, dry_run=True)
+        except Conflict as error:
+            which = describe_config([item.ref], deployment.hash)
+            raise BadInput(
+                f"config: {which} exists already and is not of this rollout's"
+                f" configuration; delete it, or give {item.kind} {item.name} another"
+                " name."
+            ) from error
+        except ApiError as error:
+            if error.status not in (400, 422):
+                raise
+            raise BadInput(f"config: {error}") from error
 
 
 def _adopt(task: Task, adoption: Adoption, release: Release) -> None:
@@ -1003,6 +1054,7 @@ def _roll_back(task: Task) -> Result:
             f"{describe(target)}: its release parameters cannot be read; deploy its"
             " manifest instead."
         )
+    parameters = _with_config_of(task, target, parameters)
     now = task.clock.now()
     if not is_quick_way_back(target, parameters, seen, now):
         task.secrets().require(parameters.analysis_secrets, "analysis_secrets")
@@ -1014,6 +1066,23 @@ def _roll_back(task: Task) -> Result:
         inline=task.inline,
     )
     return _release_until(task, want)
+
+
+def _with_config_of(task: Task, target: Revision, parameters: Parameters) -> Parameters:
+    """The policy of the present revision, with what belongs to the one before.
+
+    :raises BadInput: that is gone, and no new pod of it could start.
+    """
+    task.cluster.load_config()
+    config = target.parameters.config if target.parameters else ()
+    missing = missing_config(task.engine.observe(), target.hash, config)
+    if missing and target.replicas == 0:
+        raise BadInput(
+            f"to_revision: {describe_config(missing, target.hash)} of"
+            f" {describe(target)} is gone, somebody deleted it; deploy its manifest"
+            " with its configuration instead."
+        )
+    return dataclasses.replace(parameters, config=config)
 
 
 def _way_back(task: Task, seen: Observed) -> Revision:

@@ -272,9 +272,17 @@ def _service_of(action: t.Any, value: object, option: str) -> object:
     return value
 
 
+def _one_text_of(action: t.Any, value: object, option: str) -> str:
+    """Also for the module: of what is kept out of logs, Ansible masks each part of a
+    structure wherever it occurs.
+    """
+    return json.dumps(_texts_of(action, value, option))
+
+
 # The options that may be files, and how these are read.
 _FILES: dict[str, t.Callable[[t.Any, object, str], object]] = {
     "definition": _text_of,
+    "config": _one_text_of,
     "active_service": _service_of,
     "preview_service": _service_of,
     "analysis_templates": _texts_of,

@@ -288,6 +288,65 @@ def test_a_measured_release(
     assert canaries.leaked_in("\n".join(it.command_lines)) == []
 
 
+# -- what a revision is given ----------------------------------------------------------
+
+
+def given_secret(canaries: Canaries, **fields: t.Any) -> Object:
+    """A Secret as its owner may write it, in every spelling of a value."""
+    places = {"string": "stringData", "data": "data", "lines": "stringData"}
+    body: Object = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "login"},
+        **fields,
+    }
+    for key, part in places.items():
+        value = canaries.new(key)
+        canaries.add(key, base64.b64encode(value.encode()).decode())
+        if key == "lines":
+            canaries.add(key, base64.b64encode(f"first\n{value}\n".encode()).decode())
+            value = f"first\n{value}\n"
+        if part == "data":
+            value = base64.b64encode(value.encode()).decode()
+        body.setdefault(part, {})[key] = value
+    return body
+
+
+@pytest.mark.parametrize("outcome", ["passes", "refused here", "refused there"])
+def test_a_release_with_configuration(
+    release: Release,
+    account: DocumentedAccount,
+    canaries: Canaries,
+    tmp_path: pathlib.Path,
+    path: Path,
+    outcome: str,
+) -> None:
+    canaries.add("kubeconfig", account.token)
+    release.path = path
+    folder = tmp_path / "given"
+    folder.mkdir()
+    manifest = deployment("web", replicas=1)
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    read = "other" if outcome == "refused here" else "login"
+    container["envFrom"] = [{"secretRef": {"name": read}}]
+    # Which the API server knows to need other keys.
+    kind = "kubernetes.io/tls" if outcome == "refused there" else "Opaque"
+    body = given_secret(canaries, type=kind)
+    text = yaml.safe_dump(body, default_style="|")
+    run = release.start_deploy(
+        definition=manifest,
+        config=[body] if outcome == "passes" else text,
+        args=LOUD,
+        env=environment_of(folder),
+    ).wait()
+    assert (run.rc == 0) == (outcome == "passes"), run
+    assert_silent(canaries, release, run, folder)
+    if outcome == "passes":
+        found = release.kube.list(resource_path("secrets", release.namespace))
+        arrived = canaries.leaked_in(json.dumps(found))
+        assert {"string", "data", "lines"} <= set(arrived)
+
+
 # -- what a connection is given --------------------------------------------------------
 
 GROUP = "group/cutover.bluegreen.bluegreen"

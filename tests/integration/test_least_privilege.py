@@ -342,6 +342,69 @@ def test_an_autoscaler_follows_the_users(
     who.assert_needs_all("bluegreen-autoscaler")
 
 
+def configured(level: str, *more: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The options of a release whose pods read a ConfigMap, and more."""
+    manifest = deployment(NAME, replicas=2)
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    container["envFrom"] = [
+        {f"{kind[0].lower()}{kind[1:]}Ref": {"name": "it"}}
+        for kind in ("ConfigMap", *(item["kind"] for item in more))
+    ]
+    metadata = {"name": "it"}
+    settings = {"kind": "ConfigMap", "metadata": metadata, "data": {"level": level}}
+    config = [{"apiVersion": "v1", **item} for item in (settings, *more)]
+    return {"definition": manifest, "config": config}
+
+
+def test_a_release_with_configuration(
+    kube: Kube, namespace: str, user: Users, release_of: Releases
+) -> None:
+    who = user("bluegreen", "bluegreen-config")
+    release = release_of(who)
+    # An earlier release left it, which was killed before its revision was created.
+    labels = {"cutover.bluegreen/rollout": NAME, REVISION_LABEL: "0123456789"}
+    metadata = {"name": "it-0123456789", "labels": labels}
+    for resource in ("configmaps", "secrets"):
+        kube.create(resource_path(resource, namespace), {"metadata": metadata})
+    secret = {
+        "kind": "Secret",
+        "metadata": {"name": "it"},
+        "stringData": {"password": "hunter2-hunter2"},
+    }
+    release.deploy("1", **configured("info", secret)).check()
+    release.run("restart").check()
+    for resource in ("configmaps", "secrets"):
+        path = resource_path(resource, namespace, "it-0123456789")
+        assert kube.find(path) is None
+    who.assert_needs_all("bluegreen-config")
+
+
+def test_configuration_without_secrets_needs_no_right_to_them(
+    kube: Kube, namespace: str, user: Users, release_of: Releases
+) -> None:
+    who = user("bluegreen")
+    kube.create(
+        resource_path("roles", namespace),
+        {
+            "metadata": {"name": "one-rule"},
+            "rules": ROLES["bluegreen-config"]["rules"][:1],
+        },
+    )
+    secret = {"kind": "Secret", "metadata": {"name": "it"}}
+    release = release_of(who)
+    refused = message(release.deploy("1", **configured("info", secret)))
+    assert "list, create, patch, delete on secrets" in refused
+    assert release.record() == {}
+    refused = message(release.deploy("1", **configured("info")))
+    assert "delete on configmaps" in refused
+    assert release.record() == {}
+    bind(kube, namespace, ACCOUNT, namespace, "Role", "one-rule")
+    release.deploy("1", **configured("info")).check()
+    release.deploy("2", **configured("debug")).check()
+    release.run("rollback").check()
+    assert release.directed_to(ACTIVE) == 3
+
+
 def test_budgets_are_kept(user: Users, release_of: Releases) -> None:
     who = user("bluegreen", "bluegreen-pdb")
     release = release_of(who)
