@@ -19,8 +19,9 @@ import typing as t
 
 from . import _names as names
 from ._api import Api
+from ._await import await_object
 from ._cluster import Cluster
-from ._errors import ApiError, BadInput, BluegreenError, Conflict, NotFound
+from ._errors import ApiError, BadInput, BluegreenError
 from ._manifests import Deployment, deployment_body, hash_of
 from ._objects import (
     Object,
@@ -31,15 +32,13 @@ from ._objects import (
     is_observed,
 )
 from ._parameters import Parameters
-from ._watches import Collection, Watches
+from ._template import mark_pod
 
 Report = t.Callable[[str], None]
-T = t.TypeVar("T")
 
 _ANNOTATION_ADOPTING = f"{names.PREFIX}/adopting"
 _POD_TEMPLATE_HASH = "pod-template-hash"
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-_STEP_SECONDS = 60.0
 
 
 class Adoption:
@@ -301,24 +300,9 @@ class Adoption:
         }
         selector = ",".join(f"{k}={v}" for k, v in sorted(wanted.items()))
         for pod in self._cluster.pods(selector):
-            if self._ours.items() <= _labels(pod).items():
-                continue
-            operations: list[Object] = [expect("/metadata/uid", pod["metadata"]["uid"])]
-            operations += [
-                {
-                    "op": "add",
-                    "path": "/metadata/labels/" + key.replace("/", "~1"),
-                    "value": value,
-                }
-                for key, value in self._ours.items()
-            ]
-            name = pod["metadata"]["name"]
-            path = f"/api/v1/namespaces/{self._cluster.namespace}/pods/{name}"
-            try:
-                self._api.patch(path, operations)
-            except (NotFound, Conflict):
-                # It died meanwhile: its successor is born with the labels.
-                continue
+            if not self._ours.items() <= _labels(pod).items():
+                # It may die meanwhile: its successor is born with the labels.
+                mark_pod(self._api, pod, {"labels": self._ours})
 
     def _give_home(self, replica_set: Object) -> None:
         """Create our Deployment, paused, so that it takes the ReplicaSet as it is."""
@@ -433,51 +417,6 @@ class Adoption:
         return await_object(
             self._api, f"{self._folder}/{kind}", item["metadata"]["name"], until, what
         )
-
-
-def await_object(
-    api: Api, folder: str, name: str, until: t.Callable[[Object], bool], what: str
-) -> Object:
-    """Watch one object until it is as expected.
-
-    :param what: what is waited for, as it stands after "Waited 60 s for".
-    :raises BluegreenError: nothing happened to it for a minute.
-    """
-    watched = Collection(folder, {"fieldSelector": f"metadata.name={name}"})
-
-    def found() -> Object | None:
-        item = watched.items.get(name)
-        if item is None:
-            kind = folder.rpartition("/")[2]
-            raise NotFound(f"{kind} {name} is gone; somebody else deleted it.")
-        return item if until(item) else None
-
-    return await_collection(api, watched, found, what)
-
-
-def await_collection(
-    api: Api, watched: Collection, until: t.Callable[[], T | None], what: str
-) -> T:
-    """Watch objects until they are as expected.
-
-    :returns: what ``until`` gave at last.
-    """
-    watched.load(api)
-    watches = Watches(api)
-    try:
-        for _round in range(1000):
-            found = until()
-            if found is not None:
-                return found
-            watches.watch([watched])
-            if not watches.wait(_STEP_SECONDS):
-                break
-    finally:
-        watches.close()
-    raise BluegreenError(
-        f"Waited {_STEP_SECONDS:.0f} s for {what}, and it did not happen; nothing is"
-        " lost: run again."
-    )
 
 
 def is_settled(deployment: Object) -> bool:

@@ -30,6 +30,7 @@ from ._stages import PHASE_PAUSED, PROMOTED, STABLE, VERIFIED
 from ._steps import (
     ROLLOUT_ABORTED,
     Act,
+    ChangeTemplate,
     CloseProof,
     CreateRevision,
     CreateServices,
@@ -464,7 +465,7 @@ class Engine:
     def _perform(self, step: Act, seen: Observed, want: Want) -> None:
         if isinstance(step, (CreateRevision, Revive, UpdateParameters)):
             self._perform_on_revision(step, seen, want)
-        elif isinstance(step, (Scale, MarkAborted, Delete)):
+        elif isinstance(step, (Scale, MarkAborted, Delete, ChangeTemplate)):
             self._perform_on_known(step, _known(seen, step.hash))
         elif isinstance(step, (Retarget, KeepBudget, RemoveBudget)):
             self._perform_on_neighbours(step, seen)
@@ -488,7 +489,11 @@ class Engine:
             if self.deployment is None:
                 raise BluegreenError(f"{step!r} without its manifest; run deploy.")
             self.cluster.create_revision(
-                self.deployment, step.number, step.replicas, want.deploy
+                self.deployment,
+                step.number,
+                step.replicas,
+                want.deploy,
+                step.overlay,
             )
         else:
             self.cluster.revive(
@@ -496,12 +501,14 @@ class Engine:
             )
 
     def _perform_on_known(
-        self, step: Scale | MarkAborted | Delete, revision: Revision
+        self, step: Scale | MarkAborted | Delete | ChangeTemplate, revision: Revision
     ) -> None:
         if isinstance(step, Scale):
             self.cluster.scale(revision, step.replicas)
         elif isinstance(step, MarkAborted):
             self.cluster.mark_aborted(revision)
+        elif isinstance(step, ChangeTemplate):
+            self.cluster.change_template(revision, step.overlay)
         else:
             self.cluster.delete_revision(revision)
 
@@ -661,6 +668,7 @@ def _prover(seen: Observed) -> str:
 
 def _describe_upkeep(
     step: UpdateParameters
+    | ChangeTemplate
     | MarkAborted
     | Delete
     | CloseProof
@@ -681,6 +689,8 @@ def _describe_upkeep(
     if isinstance(step, UpdateParameters):
         size = f" and scale it to {_pods(step.replicas)}" if step.replicas else ""
         return f"write the changed release parameters onto {revision}{size}"
+    if isinstance(step, ChangeTemplate):
+        return f"change the pod template of {revision} in place: {step.why}"
     if isinstance(step, MarkAborted):
         return f"mark {revision} as aborted"
     if isinstance(step, Delete):

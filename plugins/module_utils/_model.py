@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ._overlay import NOTHING, Overlay
 from ._parameters import Parameters
 from ._record import Record
 
@@ -41,6 +42,10 @@ class Revision:
     autoscaled: bool = False
     # The fewest and the most pods that its autoscaler allows; none: it has none.
     limits: tuple[int, int] | None = None
+    # What its pod template has only for the time of a role; and whether the change to
+    # it was begun and not ended, so that the Deployment is paused.
+    overlay: Overlay = NOTHING
+    changing: bool = False
 
 
 @dataclass(frozen=True)

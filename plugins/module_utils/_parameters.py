@@ -33,6 +33,7 @@ _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _TEXTS = (
     *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
     *("drain_http", "drain_exec", "drain"),
+    *("active_metadata", "preview_metadata", "anti_affinity"),
 )
 _SIZES = ("scale_up_steps", "scale_down_steps")
 
@@ -125,6 +126,11 @@ class Parameters:
     analysis_secrets: tuple[str, ...] = ()
     # What each revision's PodDisruptionBudget asks for, as canonical JSON text.
     pdb: str = ""
+    # Labels and annotations that pods carry in a role, as canonical JSON text.
+    active_metadata: str = ""
+    preview_metadata: str = ""
+    # How new pods keep off the nodes of the stable revision, as canonical JSON text.
+    anti_affinity: str = ""
 
     def to_json(self) -> str:
         """The annotation's value: what differs from the defaults, keys sorted."""
@@ -171,6 +177,11 @@ class Parameters:
         return bool(
             self.pre_promotion_analysis or self.post_promotion_analysis or self.drain
         )
+
+    @property
+    def marks(self) -> bool:
+        """Whether pods carry anything only for the time that they have a role."""
+        return bool(self.active_metadata or self.preview_metadata)
 
     @property
     def tells(self) -> bool:

@@ -20,6 +20,7 @@ from ._decide_cutover import yet_to_widen
 from ._drain import Told
 from ._model import ROUTE, Autoscaler, Endpoints, Observed, Revision, ServiceSeen
 from ._steps import (
+    ChangeTemplate,
     CloseProof,
     CreateRevision,
     CreateServices,
@@ -81,12 +82,13 @@ def after_write(step: Step, seen: Observed, want: Want) -> Observed:
             deployment=step.hash,
             replicas=step.replicas,
             parameters=want.deploy,
+            overlay=step.overlay,
         )
         return dataclasses.replace(seen, revisions=(*seen.revisions, created))
     if isinstance(step, Delete):
         kept = tuple(r for r in seen.revisions if r.hash != step.hash)
         return dataclasses.replace(seen, revisions=kept)
-    if isinstance(step, (Revive, Scale, MarkAborted, UpdateParameters)):
+    if isinstance(step, (Revive, Scale, MarkAborted, UpdateParameters, ChangeTemplate)):
         changes = _changes(step, want)
         if isinstance(step, Revive):
             known = seen.revision(step.hash)
@@ -136,8 +138,10 @@ def _retargeted(step: Retarget, seen: Observed) -> Observed:
 
 
 def _changes(
-    step: Revive | Scale | MarkAborted | UpdateParameters, want: Want
+    step: Revive | Scale | MarkAborted | UpdateParameters | ChangeTemplate, want: Want
 ) -> dict[str, t.Any]:
+    if isinstance(step, ChangeTemplate):
+        return {"overlay": step.overlay, "changing": False}
     if isinstance(step, Scale):
         return {"replicas": step.replicas}
     if isinstance(step, MarkAborted):
