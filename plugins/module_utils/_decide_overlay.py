@@ -17,7 +17,7 @@ from . import _names as names
 from ._model import Revision
 from ._overlay import NOTHING, Overlay, overlay_of
 from ._stages import ANALYSED, PROMOTED, at_least
-from ._steps import ChangeTemplate
+from ._steps import ChangeTemplate, Scale
 from ._view import View
 
 
@@ -47,9 +47,16 @@ def finish(view: View) -> ChangeTemplate | None:
     return None
 
 
-def before_revival(view: View, target: Revision) -> ChangeTemplate | None:
+def before_revival(view: View, target: Revision) -> Scale | ChangeTemplate | None:
     """Before there are pods of it again, which are to keep off the stable one's."""
-    return None if view.fast else _previewed(view, target)
+    if view.fast:
+        return None
+    kept_off = target.parameters is not None and target.parameters.anti_affinity
+    if kept_off and target.available < target.replicas:
+        # Those that wait for a node wait by the anti-affinity that they were made with.
+        why = "pods that found no node are made anew"
+        return Scale(target.hash, target.available, why)
+    return _previewed(view, target)
 
 
 def while_previewed(view: View, target: Revision) -> ChangeTemplate | None:

@@ -318,7 +318,10 @@ class Engine:
             self.steps.append(note.say)
         aborted = any(event.reason == ROLLOUT_ABORTED for event in note.events)
         if aborted and not want.abort:
-            self._aborted_because = record.message
+            # Its pods may be gone when this run has ended.
+            evidence = self.cluster.evidence(record.revision)
+            more = f". {evidence}." if evidence else ""
+            self._aborted_because = f"{record.message}{more}"
 
     def _land(self, flight: Flight, record: Record) -> Record:
         """The cutover was seen to its end: what was seen of it is kept and told."""

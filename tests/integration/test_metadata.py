@@ -6,10 +6,16 @@
 
 from __future__ import annotations
 
+import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.cutover.bluegreen.tests.integration.support.fault_proxy import (  # noqa: E501 - a module's name
+    Arrival,
+    Fault,
+    FaultProxy,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
     Object,
     resource_path,
@@ -21,12 +27,12 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.manifests i
 from ansible_collections.cutover.bluegreen.tests.integration.support.release import (
     ACTIVE,
     NAME,
-    PREVIEW,
-    Path,
     Release,
     message,
-    rollout_of,
     steps_of,
+)
+from ansible_collections.cutover.bluegreen.tests.integration.support.waiting import (
+    eventually,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.watcher import (
     REVISION_LABEL,
@@ -149,3 +155,121 @@ def test_an_abort_takes_it_from_the_new_revision_only(release: Release) -> None:
     assert is_previewed(release, 3)
     assert uids(release, 3) == second
     assert_goes_on(release)
+
+
+class At:
+    """The fault befalls the n-th request of a kind, where 1 is the first."""
+
+    def __init__(self, kind: str, number: int) -> None:
+        self._kind, self._left = kind, number
+
+    def __call__(self, arrival: Arrival) -> Fault | None:
+        self._left -= arrival.kind == self._kind
+        hit = arrival.kind == self._kind and self._left == 0
+        return Fault.KILL_AFTER if hit else None
+
+
+def test_killed_in_the_middle_the_next_run_ends_it(
+    release: Release,
+    watcher: t.Callable[..., Watcher],
+    account_kubeconfig: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Invariant 5: nothing stays paused, and no pod is restarted."""
+    kept: dict[str, t.Any] = {"scale_down_delay_seconds": -1}
+    deploy(release, "1").check()
+    pods, seen = {1: uids(release, 1)}, watcher(ACTIVE)
+    with FaultProxy(account_kubeconfig, tmp_path) as proxy:
+        # The third release first ends what the second one has left.
+        for version, kind, nth in (
+            ("2", "patch replicasets", 1),
+            ("3", "patch deployments", 4),
+        ):
+            line = proxy.line(At(kind, nth))
+            inputs = {"definition": manifest(version), **METADATA, **kept}
+            handle = release.start_deploy(version, env=line.environment, **inputs)
+            line.leads(handle)
+            handle.wait()
+            line.await_kill()
+            number = int(version)
+            assert release.revisions()[number]["spec"]["paused"]
+            pods[number] = uids(release, number)
+    release.run("resume").check()
+    assert is_active(release, 3)
+    assert is_bare(release, 2)
+    assert is_bare(release, 1)
+    assert_goes_on(release)
+    assert pods == {number: uids(release, number) for number in pods}
+    seen.assert_never_below(ACTIVE, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"active_metadata": {"labels": {"app": "x"}}},
+            "active_metadata.labels: the definition selects its pods by app",
+        ),
+        (
+            {
+                "preview_metadata": {"labels": {TEAM: "x"}},
+                "active_metadata": None,
+                "active_service": service(ACTIVE, selector={"app": NAME, TEAM: OWN}),
+            },
+            f"preview_metadata.labels: Service {ACTIVE} selects its pods by {TEAM}",
+        ),
+        (
+            {"preview_metadata": {"labels": {REVISION_LABEL: "x"}}},
+            "is set by the release itself",
+        ),
+        ({"anti_affinity": {"preferred": {}}}, "anti_affinity: the weight of"),
+    ],
+)
+def test_what_would_take_pods_from_their_service_is_refused(
+    release: Release, options: dict[str, t.Any], says: str
+) -> None:
+    assert says in message(deploy(release, "1", **options))
+    assert release.revisions() == {}
+
+
+def test_no_other_service_may_find_previewed_pods_by_it(release: Release) -> None:
+    deploy(release, "1").check()
+    body = service("elsewhere", selector={"app": NAME, ROLE: "preview"})
+    release.kube.create(resource_path("services", release.namespace), body)
+    refused = message(deploy(release, "2"))
+    assert "Service elsewhere would send its users to the new revision" in refused
+
+
+def test_at_rest_it_follows_the_options_and_an_ejection_takes_it(
+    release: Release,
+) -> None:
+    """An adopted Deployment gets it as any other, and check mode plans it."""
+    plain = resource_path("deployments", release.namespace)
+    release.kube.create(plain, manifest("1"))
+    release.kube.create(resource_path("services", release.namespace), service(ACTIVE))
+
+    def settled() -> bool:
+        found = release.kube.get(f"{plain}/{NAME}").get("status", {})
+        return bool(found.get("availableReplicas") == 2 == found.get("replicas"))
+
+    eventually(settled, 60, "the plain Deployment")
+    deploy(release, "1", active_service=ACTIVE).check()
+    assert is_active(release, 1)
+    pods = uids(release, 1)
+    other: dict[str, t.Any] = {
+        "active_service": ACTIVE,
+        "active_metadata": {"labels": {ROLE: "serves"}},
+    }
+    planned = deploy(release, "1", args=["--check"], **other).check()
+    assert any("change the pod template" in step for step in steps_of(planned))
+    assert is_active(release, 1)
+    deploy(release, "1", **other).check()
+    assert set(metadata_of(release, 1)) == {("serves", OWN, "")}
+    release.run("eject").check()
+    found = release.kube.get(f"{plain}/{NAME}")
+    labels = found["spec"]["template"]["metadata"]["labels"]
+    assert (labels[TEAM], ROLE in labels) == (OWN, False)
+    assert OVERLAY not in found["metadata"]["annotations"]
+    every = release.kube.list(resource_path("pods", release.namespace))
+    assert {p["metadata"]["uid"] for p in every} == pods
+    assert not any(ROLE in p["metadata"]["labels"] for p in every)
