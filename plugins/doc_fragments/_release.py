@@ -223,8 +223,8 @@ options:
         its cutover is proven, and taken from those of the revision before it once the
         new one is stable. No pod is restarted. They are no part of the revision.
       - A key that the pod template has, too, gets its own value back.
-      - Labels by which the definition, or an active or preview Service, selects pods are
-        refused.
+      - Labels by which the definition, or an active or preview Service, selects pods
+        are refused.
     type: raw
   preview_metadata:
     description:

@@ -950,9 +950,9 @@ def _update(view: View) -> Step | None:
         anew = {k: s for k, s in view.record.analysis.items() if not s.stopped}
         return view.note(phase=PROGRESSING, analysis=anew)
     for rule in (
+        _decide_overlay.while_previewed,
         _reach_first_step,
         _show_preview,
-        _decide_overlay.while_previewed,
         _analyse,
         _pass_gate,
         _promote,

@@ -52,26 +52,33 @@ def before_revival(view: View, target: Revision) -> Scale | ChangeTemplate | Non
     if view.fast:
         return None
     kept_off = target.parameters is not None and target.parameters.anti_affinity
-    if kept_off and target.available < target.replicas:
-        # Those that wait for a node wait by the anti-affinity that they were made with.
-        why = "pods that found no node are made anew"
-        return Scale(target.hash, target.available, why)
-    return _previewed(view, target)
+    return (_without_nodes(target) if kept_off else None) or _previewed(view, target)
 
 
-def while_previewed(view: View, target: Revision) -> ChangeTemplate | None:
+def while_previewed(view: View, target: Revision) -> Scale | ChangeTemplate | None:
     """What is asked for may change until the gate opens."""
     if at_least(view.record.stage, ANALYSED) and view.gate_open:
         return None
-    return None if view.fast else _previewed(view, target)
+    step = None if view.fast else _previewed(view, target)
+    before = target.overlay
+    if step is not None and before.keeps_off and not step.overlay.keeps_off_as(before):
+        return _without_nodes(target) or step
+    return step
+
+
+def _without_nodes(target: Revision) -> Scale | None:
+    """Pods that wait for a node wait by the anti-affinity that they were made with."""
+    if target.available >= target.replicas:
+        return None
+    why = "its pods that found no node are made anew"
+    return Scale(target.hash, target.available, why)
 
 
 def _previewed(view: View, target: Revision) -> ChangeTemplate | None:
     if view.want.deploy is None and target.parameters is None:
         # What it asked for cannot be read any more.
         return None
-    wanted = overlay_in_flight(view)
-    return _change(target, wanted, "it is previewed")
+    return _change(target, overlay_in_flight(view), "it is previewed")
 
 
 def keep(view: View) -> ChangeTemplate | None:

@@ -43,6 +43,10 @@ class Overlay:
         """Whether live pods carry any of it."""
         return bool(self.labels or self.annotations)
 
+    def keeps_off_as(self, other: Overlay) -> bool:
+        """Whether new pods find the same nodes with another one."""
+        return (self.keeps_off, self.weight) == (other.keeps_off, other.weight)
+
 
 NOTHING = Overlay()
 

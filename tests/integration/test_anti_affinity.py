@@ -112,7 +112,7 @@ def test_what_finds_no_node_is_said_and_aborted_and_may_be_tried_again(
     # What the nodes are chosen by may be more than can be foreseen.
     second: dict[str, t.Any] = {
         "definition": manifest("2", own),
-        "progress_deadline_seconds": 3,
+        "progress_deadline_seconds": 2,
         "progress_deadline_abort": True,
         "abort_scale_down_delay_seconds": -1,
     }

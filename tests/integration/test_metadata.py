@@ -9,8 +9,6 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
-import pytest
-
 from ansible_collections.cutover.bluegreen.tests.integration.support.fault_proxy import (  # noqa: E501 - a module's name
     Arrival,
     Fault,
@@ -203,41 +201,18 @@ def test_killed_in_the_middle_the_next_run_ends_it(
     seen.assert_never_below(ACTIVE, 2)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        (
-            {"active_metadata": {"labels": {"app": "x"}}},
-            "active_metadata.labels: the definition selects its pods by app",
-        ),
-        (
-            {
-                "preview_metadata": {"labels": {TEAM: "x"}},
-                "active_metadata": None,
-                "active_service": service(ACTIVE, selector={"app": NAME, TEAM: OWN}),
-            },
-            f"preview_metadata.labels: Service {ACTIVE} selects its pods by {TEAM}",
-        ),
-        (
-            {"preview_metadata": {"labels": {REVISION_LABEL: "x"}}},
-            "is set by the release itself",
-        ),
-        ({"anti_affinity": {"preferred": {}}}, "anti_affinity: the weight of"),
-    ],
-)
-def test_what_would_take_pods_from_their_service_is_refused(
-    release: Release, options: dict[str, t.Any], says: str
-) -> None:
-    assert says in message(deploy(release, "1", **options))
+def test_labels_by_which_anything_finds_the_pods_are_refused(release: Release) -> None:
+    """What selects them would lose them, or have them before their promotion."""
+    service_of_own = service(ACTIVE, selector={"app": NAME, TEAM: OWN})
+    refused = message(deploy(release, "1", active_service=service_of_own))
+    assert f"active_metadata.labels: Service {ACTIVE} selects its pods" in refused
     assert release.revisions() == {}
-
-
-def test_no_other_service_may_find_previewed_pods_by_it(release: Release) -> None:
     deploy(release, "1").check()
     body = service("elsewhere", selector={"app": NAME, ROLE: "preview"})
     release.kube.create(resource_path("services", release.namespace), body)
     refused = message(deploy(release, "2"))
     assert "Service elsewhere would send its users to the new revision" in refused
+    assert list(release.revisions()) == [1]
 
 
 def test_at_rest_it_follows_the_options_and_an_ejection_takes_it(
