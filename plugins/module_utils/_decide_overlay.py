@@ -37,7 +37,7 @@ def overlay_in_flight(view: View) -> Overlay:
 
 def finish(view: View) -> ChangeTemplate | None:
     """Another run was ended in the middle of a change: its Deployment is paused."""
-    if len(view.seen.targets(names.ROLE_ACTIVE)) > 1:
+    if view.seen.window or len(view.seen.targets(names.ROLE_ACTIVE)) > 1:
         # In the middle of a cutover, too, which goes first.
         return None
     for revision in view.seen.revisions:

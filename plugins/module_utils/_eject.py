@@ -86,7 +86,9 @@ class Ejection:
             return False
         self._refuse_release_in_flight(view)
         if self._active is not None:
-            self._refuse_unsettled(self._deployment_of(self._active))
+            if not self._active.changing:
+                # Else it is paused, and its controller counts no pod as up to date.
+                self._refuse_unsettled(self._deployment_of(self._active))
             self._plain = self._begun(listed)
         if self._lines():
             self._refuse_missing_rights()

@@ -89,14 +89,7 @@ class Kept:
         """Read it back; what was edited beyond use remembers nothing."""
         text = annotation_of(deployment, names.ANNOTATION_OVERLAY)
         try:
-            values = json.loads(text or "{}")
-            own = {kind: dict(values.get("own", {}).get(kind, {})) for kind in _KINDS}
-            return cls(
-                Overlay(**values.get("overlay", {})),
-                {kind: found for kind, found in own.items() if found},
-                tuple(values.get("affinity", ())),
-                bool(values.get("changing", False)),
-            )
+            return _kept(json.loads(text or "{}"))
         except (ValueError, TypeError, AttributeError):
             return cls()
 
@@ -155,6 +148,31 @@ class Kept:
             if affinity is None:
                 del laid["spec"]["affinity"]
         return laid
+
+
+def _kept(values: Object) -> Kept:
+    """What was remembered, from its JSON.
+
+    :raises TypeError: somebody edited it beyond use.
+    """
+    given, own = values.get("overlay", {}), values.get("own", {})
+    marks = {kind: _texts(given.get(kind, {})) for kind in _KINDS}
+    overlay = Overlay(**{**given, **marks})
+    if not isinstance(overlay.keeps_off, str) or not isinstance(overlay.weight, int):
+        raise TypeError("overlay")
+    known = {kind: _texts(own[kind]) for kind in _KINDS if own.get(kind)}
+    affinity = tuple(values.get("affinity", ()))
+    if any(not isinstance(each, (dict, type(None))) for each in affinity):
+        raise TypeError("affinity")
+    return Kept(overlay, known, affinity, bool(values.get("changing", False)))
+
+
+def _texts(value: object) -> dict[str, t.Any]:
+    if not isinstance(value, dict) or any(
+        not isinstance(text, (str, type(None))) for text in value.values()
+    ):
+        raise TypeError("texts")
+    return value
 
 
 def _with_term(own: t.Any, overlay: Overlay, rollout: str) -> t.Any:

@@ -307,6 +307,7 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
     _validate_services(p, prefix)
     if p.route:
         _validate_route(p, prefix)
+    _validate_overlays(p, prefix)
     _validate_sizes(p, prefix)
     _validate_falling_sizes(p, prefix)
 
@@ -323,6 +324,16 @@ def _validate_services(p: Parameters, prefix: str) -> None:
                 f"{prefix}preview_service: Service {name} is the active Service, too;"
                 " the preview needs a Service of its own."
             )
+
+
+def _validate_overlays(p: Parameters, prefix: str) -> None:
+    """Users' input is refused earlier, in more words: this is what was kept of it."""
+    for name in ("active_metadata", "preview_metadata", "anti_affinity"):
+        kept = json.loads(getattr(p, name) or "{}")
+        if not isinstance(kept, dict) or any(
+            not isinstance(value, dict) for value in kept.values()
+        ):
+            raise BadInput(f"{prefix}{name}: {kept!r} is no mapping of mappings.")
 
 
 def _validate_route(p: Parameters, prefix: str) -> None:

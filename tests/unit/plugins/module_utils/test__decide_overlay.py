@@ -175,6 +175,8 @@ def test_pods_that_found_no_node_are_made_anew_for_another_anti_affinity(
     assert isinstance(failed, Fail)
     world.steps.clear()
     world.broken.clear()
+    degraded = world.seen.record.degraded(failed.message)
+    world.seen = dataclasses.replace(world.seen, record=degraded)
     world.run(deploy(**{**shut, **wanted}))
     taken = [s for s in world.steps if isinstance(s, (Scale, ChangeTemplate))]
     assert [type(s) for s in taken[: len(steps)]] == steps

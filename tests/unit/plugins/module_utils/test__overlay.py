@@ -86,7 +86,16 @@ def test_what_is_remembered_is_read_back(overlay: Overlay) -> None:
 
 
 def test_what_somebody_edited_beyond_use_remembers_nothing() -> None:
-    for text in ("{", "[]", '{"overlay":{"x":1}}', '{"own":[]}'):
+    for text in (
+        "{",
+        "[]",
+        '{"overlay":{"x":1}}',
+        '{"overlay":{"labels":[1]}}',
+        '{"overlay":{"weight":"7"}}',
+        '{"own":[]}',
+        '{"own":{"labels":{"a":1}}}',
+        '{"affinity":[7]}',
+    ):
         found = {"metadata": {"annotations": {names.ANNOTATION_OVERLAY: text}}}
         assert Kept.of(found) == Kept()
 
