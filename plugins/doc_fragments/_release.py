@@ -290,6 +290,31 @@ options:
         name, because two of them make every eviction fail.
       - If not given, none is kept.
     type: raw
+  active_metadata:
+    description:
+      - Labels and annotations that the pods of the active revision carry, as a mapping
+        with C(labels), C(annotations) or both.
+      - They are put on the pods of a new revision in place of O(preview_metadata) once
+        its cutover is proven, and taken from those of the revision before it once the
+        new one is stable. No pod is restarted. They are no part of the revision.
+      - A key that the pod template has, too, gets its own value back.
+      - Labels by which the definition, or an active or preview Service, selects pods
+        are refused.
+    type: raw
+  preview_metadata:
+    description:
+      - Labels and annotations that the pods of a new revision carry from their creation
+        until it is promoted or aborted. Given as O(active_metadata).
+    type: raw
+  anti_affinity:
+    description:
+      - Keeps the pods of a new revision off the nodes that run the stable one. Either
+        C(required), an empty mapping, or C(preferred) with a C(weight) from 1 to 100.
+        The names that Kubernetes has for them, which end in
+        C(DuringSchedulingIgnoredDuringExecution), are accepted, too.
+      - It is no part of the revision, and is taken from its pod template once it is
+        promoted, or aborted. No pod is restarted.
+    type: raw
   cutover:
     description:
       - How the active Services are moved, at a promotion and on the way back.

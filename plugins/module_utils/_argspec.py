@@ -110,6 +110,9 @@ RELEASE: Spec = {
     "scale_down_steps": {"type": "list", "elements": "str", "default": ["0"]},
     "scale_down_interval_seconds": {"type": "int", "default": 0},
     "pdb": {"type": "raw"},
+    "active_metadata": {"type": "raw"},
+    "preview_metadata": {"type": "raw"},
+    "anti_affinity": {"type": "raw"},
     "cutover": {
         "type": "str",
         "choices": ["auto", "atomic", "overlap"],

@@ -49,6 +49,7 @@ from ._objects import (
     expect,
     label_pointer,
 )
+from ._overlay import NOTHING, Kept, Overlay, lay_from_the_start
 from ._parameters import Parameters, canonical
 from ._record import Record
 from ._steps import Event
@@ -295,6 +296,7 @@ class Cluster:
         number = str(annotations.get(names.ANNOTATION_REVISION, ""))
         since, failure = _replica_failure(status)
         containers = spec["template"]["spec"].get("containers") or []
+        kept = Kept.of(deployment)
         return Revision(
             number=int(number) if number.isdigit() else 0,
             hash=metadata["labels"][names.LABEL_HASH],
@@ -314,6 +316,8 @@ class Cluster:
             reads=self._read_by(spec["template"]),
             autoscaled=self.is_autoscaled(metadata["name"]),
             limits=self._limits_of(metadata["name"]),
+            overlay=kept.overlay,
+            changing=kept.changing,
         )
 
     def _read_by(self, template: Object) -> frozenset[str]:
@@ -631,6 +635,7 @@ class Cluster:
         number: int,
         replicas: int,
         parameters: Parameters,
+        overlay: Overlay = NOTHING,
         dry_run: bool = False,
     ) -> None:
         """Create the Deployment of a new revision."""
@@ -643,6 +648,7 @@ class Cluster:
             parameters,
             fence=self.fence(),
         )
+        lay_from_the_start(body, overlay, self.rollout)
         query = {"dryRun": "All"} if dry_run else None
         written = self.api.create(self._path("deployments", "apps/v1"), body, query)
         if not dry_run:
@@ -700,9 +706,7 @@ class Cluster:
                 if not forbidden(error):
                     raise
 
-    def _patch_deployment(
-        self, revision_hash: str, operations: list[Object]
-    ) -> Object | None:
+    def _patch_deployment(self, revision_hash: str, operations: list[Object]) -> Object:
         name = names.deployment_name(self.rollout, revision_hash)
         known = self.deployments.items.get(name)
         if known is None:
@@ -893,6 +897,20 @@ class Cluster:
             for key, value in values.items()
         ]
         self._patch_deployment(revision.hash, operations)
+
+    def change_template(self, revision: Revision, overlay: Overlay) -> None:
+        """Lay an overlay over a revision's pod template and pods, none of which is
+        replaced.
+        """
+        # Only a release that asks for it pays for importing it.
+        from ._template import TemplateChange
+
+        TemplateChange(
+            self.api,
+            self.deployments.items[revision.deployment],
+            lambda operations: self._patch_deployment(revision.hash, operations),
+            lambda: self.pods_of(revision.hash),
+        ).run(overlay)
 
     def mark_aborted(self, revision: Revision) -> None:
         """Mark a revision as aborted, with the instant."""
@@ -1230,7 +1248,20 @@ class Cluster:
         if not reasons:
             return ""
         worst = max(reasons, key=reasons.count)
-        return f"{reasons.count(worst)} of {len(pods)} pods: {worst}"
+        said = f"{reasons.count(worst)} of {len(pods)} pods: {worst}"
+        return f"{said}{self._why_kept_off(revision_hash, worst)}"
+
+    def _why_kept_off(self, revision_hash: str, trouble: str) -> str:
+        """What the scheduler does not know: why there is an anti-affinity."""
+        name = names.deployment_name(self.rollout, revision_hash)
+        deployment = self.deployments.items.get(name)
+        if deployment is None or "anti-affinity" not in trouble:
+            return ""
+        overlay = Kept.of(deployment).overlay
+        if not overlay.keeps_off or overlay.weight:
+            return ""
+        stable = names.deployment_name(self.rollout, overlay.keeps_off)
+        return f" (anti_affinity: required keeps them off the nodes of {stable})"
 
 
 def _asked_by(budget: Object) -> str:

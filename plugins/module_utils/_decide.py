@@ -16,7 +16,7 @@ import dataclasses
 import typing as t
 from datetime import datetime, timedelta
 
-from . import _decide_drain
+from . import _decide_drain, _decide_overlay
 from . import _history as ended_releases
 from . import _names as names
 from ._analysis.state import (
@@ -114,6 +114,11 @@ def close_what_others_opened(want: Want, seen: Observed, now: datetime) -> Step:
     """The step that goes before any refusal: users are where nobody decided."""
     step = _close_what_others_opened(View(want, seen, now))
     return Done() if step is None or isinstance(step, Fail) else step
+
+
+def finish_changes(want: Want, seen: Observed, now: datetime) -> Step:
+    """The step that ends what another run has begun to change of a pod template."""
+    return _decide_overlay.finish(View(want, seen, now)) or Done()
 
 
 # -- what others opened between runs is closed first ---------------------------------
@@ -635,9 +640,11 @@ def _create(view: View) -> Step | None:
         # directs to it already would take its first step for the whole.
         at_once = (view.first and not view.gates_first) or view.is_active
         size = view.full if at_once else view.sizes[0]
-        return CreateRevision(view.target_hash, view.newest_number, size)
+        overlay = _decide_overlay.overlay_in_flight(view)
+        return CreateRevision(view.target_hash, view.newest_number, size, overlay)
     if view.in_flight and not view.is_active and _must_revive(view, view.target):
-        return Revive(view.target_hash, view.newest_number, view.sizes[0])
+        step = _decide_overlay.before_revival(view, view.target)
+        return step or Revive(view.target_hash, view.newest_number, view.sizes[0])
     absent = tuple(
         s.name for s in view.seen.services if not s.exists and s.kind == SERVICE
     )
@@ -1028,7 +1035,14 @@ def _update(view: View) -> Step | None:
     if view.record.phase not in (PROGRESSING, PHASE_PAUSED):
         anew = {k: s for k, s in view.record.analysis.items() if not s.stopped}
         return view.note(phase=PROGRESSING, analysis=anew)
-    for rule in (_reach_first_step, _show_preview, _analyse, _pass_gate, _promote):
+    for rule in (
+        _decide_overlay.while_previewed,
+        _reach_first_step,
+        _show_preview,
+        _analyse,
+        _pass_gate,
+        _promote,
+    ):
         step = rule(view, target)
         if step is not None:
             return step
@@ -1284,6 +1298,7 @@ _RULES: tuple[Rule, ...] = (
     _abort,
     _skip_gates,
     _retarget,
+    _decide_overlay.finish,
     _supersede,
     stay_held,
     _start,
@@ -1296,6 +1311,7 @@ _RULES: tuple[Rule, ...] = (
     _correct_active,
     _retire_due,
     _update,
+    _decide_overlay.keep,
     _verify,
     _settle,
     _schedule_retirement,

@@ -19,6 +19,7 @@ import time
 import typing as t
 
 from . import _names as names
+from ._await import STEP_SECONDS, await_collection, await_object
 from ._clock import ServerClock
 from ._engine import Engine
 from ._errors import BadInput, BluegreenError, Conflict
@@ -32,9 +33,10 @@ from ._objects import (
     expect,
     is_observed,
 )
+from ._overlay import NOTHING
 from ._preflight import merged_rights, refuse_missing_rights
 from ._record import Record
-from ._rehome import STEP_SECONDS, await_collection, await_object, is_settled
+from ._rehome import is_settled
 from ._stages import HEALTHY, PROGRESSING, RETIRED
 from ._surroundings import RIGHTS_TO_RETARGET
 from ._view import View, Want
@@ -83,7 +85,9 @@ class Ejection:
             return False
         self._refuse_release_in_flight(view)
         if self._active is not None:
-            self._refuse_unsettled(self._deployment_of(self._active))
+            if not self._active.changing:
+                # Else it is paused, and its controller counts no pod as up to date.
+                self._refuse_unsettled(self._deployment_of(self._active))
             self._plain = self._begun(listed)
         if self._lines():
             self._refuse_missing_rights()
@@ -148,6 +152,11 @@ class Ejection:
             more.append(RIGHTS_TO_RETARGET)
         if self._engine.observe().budgets:
             more.append(_RIGHTS_TO_DROP_BUDGETS)
+        overlaid = self._overlaid()
+        if overlaid is not None:
+            from ._asked_overlay import rights_to_lay
+
+            more += rights_to_lay(overlaid.overlay.marks)
         refuse_missing_rights(
             self._cluster, "an ejection", merged_rights(_RIGHTS, *more)
         )
@@ -173,6 +182,7 @@ class Ejection:
             (self._proof_line, self._cluster.close_proof),
             (self._others_line, self._drop_others),
             (self._budgets_line, self._drop_budgets),
+            (self._overlay_line, self._take_overlay),
             (self._takeover_line, self._take_over),
             (self._services_line, self._give_back_services),
             (self._end_line, self._end),
@@ -286,6 +296,25 @@ class Ejection:
             self._cluster.remove_budget(revision_hash)
 
     # -- the pods ------------------------------------------------------------------
+
+    def _overlaid(self) -> Revision | None:
+        """The active revision as it is now, if its template is not the manifest's."""
+        if self._active is None:
+            return None
+        now = self._cluster.observe().revision(self._active.hash)
+        plain = now is None or (now.overlay == NOTHING and not now.changing)
+        return None if plain else now
+
+    def _overlay_line(self) -> str:
+        overlaid = self._overlaid()
+        if overlaid is None:
+            return ""
+        return f"take the metadata of an active revision from {describe(overlaid)}"
+
+    def _take_overlay(self) -> None:
+        overlaid = self._overlaid()
+        if overlaid is not None:
+            self._cluster.change_template(overlaid, NOTHING)
 
     def _takeover_line(self) -> str:
         if self._active is not None:

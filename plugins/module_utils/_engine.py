@@ -31,6 +31,7 @@ from ._stages import PHASE_PAUSED, PROMOTED, STABLE, VERIFIED
 from ._steps import (
     ROLLOUT_ABORTED,
     Act,
+    ChangeTemplate,
     CloseProof,
     CreateConfig,
     CreateRevision,
@@ -333,7 +334,10 @@ class Engine:
             self.steps.append(note.say)
         aborted = any(event.reason == ROLLOUT_ABORTED for event in note.events)
         if aborted and not want.abort:
-            self._aborted_because = record.message
+            # Its pods may be gone when this run has ended.
+            evidence = self.cluster.evidence(record.revision)
+            more = f". {evidence}." if evidence else ""
+            self._aborted_because = f"{record.message}{more}"
 
     def _land(self, flight: Flight, record: Record) -> Record:
         """The cutover was seen to its end: what was seen of it is kept and told."""
@@ -481,7 +485,7 @@ class Engine:
     def _perform(self, step: Act, seen: Observed, want: Want) -> None:
         if isinstance(step, (CreateRevision, Revive, UpdateParameters)):
             self._perform_on_revision(step, seen, want)
-        elif isinstance(step, (Scale, MarkAborted, Delete)):
+        elif isinstance(step, (Scale, MarkAborted, Delete, ChangeTemplate)):
             self._perform_on_known(step, _known(seen, step.hash))
         elif isinstance(step, (CreateConfig, OwnConfig, DropConfig)):
             self._perform_on_config(step)
@@ -507,7 +511,11 @@ class Engine:
             if self.deployment is None:
                 raise BluegreenError(f"{step!r} without its manifest; run deploy.")
             self.cluster.create_revision(
-                self.deployment, step.number, step.replicas, want.deploy
+                self.deployment,
+                step.number,
+                step.replicas,
+                want.deploy,
+                step.overlay,
             )
             self.cluster.own_config(step.hash)
         else:
@@ -516,12 +524,14 @@ class Engine:
             )
 
     def _perform_on_known(
-        self, step: Scale | MarkAborted | Delete, revision: Revision
+        self, step: Scale | MarkAborted | Delete | ChangeTemplate, revision: Revision
     ) -> None:
         if isinstance(step, Scale):
             self.cluster.scale(revision, step.replicas)
         elif isinstance(step, MarkAborted):
             self.cluster.mark_aborted(revision)
+        elif isinstance(step, ChangeTemplate):
+            self.cluster.change_template(revision, step.overlay)
         else:
             self.cluster.delete_revision(revision)
 
@@ -705,6 +715,7 @@ def _describe_upkeep(
     | OwnConfig
     | DropConfig
     | UpdateParameters
+    | ChangeTemplate
     | MarkAborted
     | Delete
     | CloseProof
@@ -730,6 +741,8 @@ def _describe_upkeep(
     if isinstance(step, UpdateParameters):
         size = f" and scale it to {_pods(step.replicas)}" if step.replicas else ""
         return f"write the changed release parameters onto {revision}{size}"
+    if isinstance(step, ChangeTemplate):
+        return f"change the pod template of {revision} in place: {step.why}"
     if isinstance(step, MarkAborted):
         return f"mark {revision} as aborted"
     if isinstance(step, Delete):

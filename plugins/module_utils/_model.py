@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from . import _names as names
+from ._overlay import NOTHING, Overlay
 from ._parameters import Parameters
 from ._record import Record
 
@@ -47,6 +48,10 @@ class Revision:
     reads: frozenset[str] = frozenset()
     # The fewest and the most pods that its autoscaler allows; none: it has none.
     limits: tuple[int, int] | None = None
+    # What its pod template has only for the time of a role; and whether the change to
+    # it was begun and not ended, so that the Deployment is paused.
+    overlay: Overlay = NOTHING
+    changing: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ ANNOTATION_DEFINITION = f"{PREFIX}/definition"
 ANNOTATION_EJECTING = f"{PREFIX}/ejecting"
 ANNOTATION_FENCE = f"{PREFIX}/fence"
 ANNOTATION_ORIGINAL_SELECTOR = f"{PREFIX}/original-selector"
+# What its pod template has only for the time that it has a role.
+ANNOTATION_OVERLAY = f"{PREFIX}/overlay"
 ANNOTATION_PARAMETERS = f"{PREFIX}/parameters"
 ANNOTATION_REVISION = f"{PREFIX}/revision"
 ANNOTATION_ROLE = f"{PREFIX}/role"

@@ -41,15 +41,16 @@ def is_observed(deployment: Object) -> bool:
 
 def annotation_pointer(key: str) -> str:
     """The JSON pointer of an annotation."""
-    return f"/metadata/annotations/{_escaped(key)}"
+    return f"/metadata/annotations/{escaped(key)}"
 
 
 def label_pointer(key: str) -> str:
     """The JSON pointer of a label."""
-    return f"/metadata/labels/{_escaped(key)}"
+    return f"/metadata/labels/{escaped(key)}"
 
 
-def _escaped(key: str) -> str:
+def escaped(key: str) -> str:
+    """A key as a JSON pointer has it."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

@@ -47,6 +47,7 @@ _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _TEXTS = (
     *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
     *("drain_http", "drain_exec", "drain", "workload_ref"),
+    *("active_metadata", "preview_metadata", "anti_affinity"),
 )
 _TUPLES = ("active_services", "preview_services", "config", "analysis_secrets")
 _SIZES = ("scale_up_steps", "scale_down_steps")
@@ -149,6 +150,11 @@ class Parameters:
     analysis_secrets: tuple[str, ...] = ()
     # What each revision's PodDisruptionBudget asks for, as canonical JSON text.
     pdb: str = ""
+    # Labels and annotations that pods carry in a role, as canonical JSON text.
+    active_metadata: str = ""
+    preview_metadata: str = ""
+    # How new pods keep off the nodes of the stable revision, as canonical JSON text.
+    anti_affinity: str = ""
 
     def to_json(self) -> str:
         """The annotation's value: what differs from the defaults, keys sorted."""
@@ -195,6 +201,11 @@ class Parameters:
         return bool(
             self.pre_promotion_analysis or self.post_promotion_analysis or self.drain
         )
+
+    @property
+    def marks(self) -> bool:
+        """Whether pods carry anything only for the time that they have a role."""
+        return bool(self.active_metadata or self.preview_metadata)
 
     @property
     def tells(self) -> bool:
@@ -321,6 +332,7 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
     _validate_services(p, prefix)
     if p.route:
         _validate_route(p, prefix)
+    _validate_overlays(p, prefix)
     _validate_sizes(p, prefix)
     _validate_falling_sizes(p, prefix)
 
@@ -337,6 +349,16 @@ def _validate_services(p: Parameters, prefix: str) -> None:
                 f"{prefix}preview_service: Service {name} is the active Service, too;"
                 " the preview needs a Service of its own."
             )
+
+
+def _validate_overlays(p: Parameters, prefix: str) -> None:
+    """Users' input is refused earlier, in more words: this is what was kept of it."""
+    for name in ("active_metadata", "preview_metadata", "anti_affinity"):
+        kept = json.loads(getattr(p, name) or "{}")
+        if not isinstance(kept, dict) or any(
+            not isinstance(value, dict) for value in kept.values()
+        ):
+            raise BadInput(f"{prefix}{name}: {kept!r} is no mapping of mappings.")
 
 
 def _validate_route(p: Parameters, prefix: str) -> None:

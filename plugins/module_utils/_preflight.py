@@ -9,6 +9,7 @@ Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+import json
 import typing as t
 
 from . import _names as names
@@ -78,7 +79,7 @@ class Preflight:
             self._check_service(service, "active_service")
         for service in self._preview:
             self._check_service(service, "preview_service")
-        self._check_undeclared()
+        self._check_undeclared({})
         for service in self._active:
             self._check_other_workloads(service.name)
 
@@ -105,22 +106,10 @@ class Preflight:
         repelled = _repels_itself(pod_spec, self._deployment.pod_labels)
         if not ports and not repelled:
             return
-        try:
-            nodes = self._cluster.api.get("/api/v1/nodes")["items"]
-        except ApiError as error:
-            if not forbidden(error):
-                raise
-            self.warnings.append(
-                "Whether the nodes have room for both revisions was not checked:"
-                f" {error}"
-            )
+        usable = self._usable_nodes()
+        if usable is None:
             return
-        usable = {n["metadata"]["name"] for n in nodes if accepts(n, pod_spec)}
-        taken = {
-            p["spec"].get("nodeName")
-            for p in self._cluster.pods(_selector_of(self._deployment.pod_labels))
-        }
-        free = usable - taken
+        free = usable - self._nodes_of(_selector_of(self._deployment.pod_labels))
         if len(free) < size:
             why = (
                 f"host port {', '.join(map(str, ports))}"
@@ -133,6 +122,68 @@ class Preflight:
                 f" {len(usable)} are free; add nodes, lift that requirement, or"
                 " lower preview_replica_count."
             )
+
+    def check_anti_affinity(self, parameters: Parameters, active: str) -> None:
+        """Refuse a new revision that has to keep off every node.
+
+        :param active: the hash of the revision that it keeps off; empty: that of the
+            Deployment which is about to be adopted.
+        """
+        if "required" not in json.loads(parameters.anti_affinity or "{}"):
+            return
+        usable = self._usable_nodes()
+        if usable is None:
+            return
+        labels = {names.LABEL_HASH: active} if active else self._deployment.pod_labels
+        if not usable - self._nodes_of(_selector_of(labels)):
+            raise BadInput(
+                "anti_affinity: required keeps the new revision off the nodes that run"
+                f" the active one, and that is each of {len(usable)}; add nodes, or"
+                " give preferred."
+            )
+
+    def _usable_nodes(self) -> set[str] | None:
+        """The nodes that take such pods; none where this user may not list them."""
+        try:
+            nodes = self._cluster.api.get("/api/v1/nodes")["items"]
+        except ApiError as error:
+            if not forbidden(error):
+                raise
+            warning = (
+                "Whether the nodes have room for both revisions was not checked:"
+                f" {error}"
+            )
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+            return None
+        pod_spec = self._deployment.template["spec"]
+        return {n["metadata"]["name"] for n in nodes if accepts(n, pod_spec)}
+
+    def _nodes_of(self, selector: str) -> set[str]:
+        """The nodes that run the pods with these labels."""
+        return {p["spec"].get("nodeName", "") for p in self._cluster.pods(selector)}
+
+    def check_metadata(self, parameters: Parameters) -> None:
+        """Refuse labels by which pods would leave a Service, or enter one too early.
+
+        :raises BadInput: one sentence about the first.
+        """
+        if not parameters.marks:
+            return
+        # Only a release that asks for it pays for importing it.
+        from ._asked_overlay import refuse_taken_labels
+
+        known = self._cluster.services.items
+        given = ((s.name, known.get(s.name) or s.manifest) for s in self._directed)
+        selectors = {n: original_selector(found) for n, found in given if found}
+        selector = self._deployment.body["spec"]["selector"]
+        refuse_taken_labels(parameters, selector, selectors)
+        previewed = json.loads(parameters.preview_metadata or "{}")
+        self._check_undeclared(previewed.get("labels", {}))
+
+    @property
+    def _directed(self) -> tuple[ServiceInput, ...]:
+        return (*self._active, *self._preview)
 
     def _check_service(self, given: ServiceInput, variable: str) -> None:
         service = self._cluster.services.items.get(given.name)
@@ -167,11 +218,15 @@ class Preflight:
         if refusal:
             raise BadInput(refusal)
 
-    def _check_undeclared(self) -> None:
-        """Every Service that would select the new pods must be declared."""
-        declared = {s.name for s in (*self._active, *self._preview)} | set(self._other)
+    def _check_undeclared(self, more: t.Mapping[str, str]) -> None:
+        """Every Service that would select the new pods must be declared.
+
+        :param more: labels that they have beside those of the definition.
+        """
+        declared = {s.name for s in self._directed} | set(self._other)
         labels = {
             **self._deployment.pod_labels,
+            **more,
             names.LABEL_ROLLOUT: self._cluster.rollout,
             names.LABEL_HASH: self._deployment.hash,
         }

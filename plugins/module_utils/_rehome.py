@@ -16,26 +16,22 @@ import dataclasses
 import typing as t
 
 from . import _names as names
-from ._api import Api
+from ._await import await_object
 from ._cluster import Cluster
-from ._errors import ApiError, BadInput, BluegreenError, Conflict, NotFound
+from ._errors import ApiError, BadInput, BluegreenError
 from ._manifests import Deployment, deployment_body
 from ._objects import (
     Object,
     controller_of,
     expect,
     is_observed,
-    label_pointer,
     labels_of,
 )
 from ._parameters import Parameters
-from ._watches import Collection, Watches
-
-T = t.TypeVar("T")
+from ._template import mark_pod
 
 POD_TEMPLATE_HASH = "pod-template-hash"
 _RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-STEP_SECONDS = 60.0
 
 
 class Rehoming:
@@ -89,20 +85,9 @@ class Rehoming:
         }
         selector = ",".join(f"{k}={v}" for k, v in sorted(wanted.items()))
         for pod in self._cluster.pods(selector):
-            if self._ours.items() <= labels_of(pod).items():
-                continue
-            operations: list[Object] = [expect("/metadata/uid", pod["metadata"]["uid"])]
-            operations += [
-                {"op": "add", "path": label_pointer(key), "value": value}
-                for key, value in self._ours.items()
-            ]
-            name = pod["metadata"]["name"]
-            path = f"/api/v1/namespaces/{self._cluster.namespace}/pods/{name}"
-            try:
-                self._api.patch(path, operations)
-            except (NotFound, Conflict):
-                # It died meanwhile: its successor is born with the labels.
-                continue
+            if not self._ours.items() <= labels_of(pod).items():
+                # It may die meanwhile: its successor is born with the labels.
+                mark_pod(self._api, pod, {"labels": self._ours})
 
     def home(
         self,
@@ -239,51 +224,6 @@ class Rehoming:
                     " is not of the adopted Deployment and would be taken away; find"
                     " out whose pod it is, then run again."
                 )
-
-
-def await_object(
-    api: Api, folder: str, name: str, until: t.Callable[[Object], bool], what: str
-) -> Object:
-    """Watch one object until it is as expected.
-
-    :param what: what is waited for, as it stands after "Waited 60 s for".
-    :raises BluegreenError: nothing happened to it for a minute.
-    """
-    watched = Collection(folder, {"fieldSelector": f"metadata.name={name}"})
-
-    def found() -> Object | None:
-        item = watched.items.get(name)
-        if item is None:
-            kind = folder.rpartition("/")[2]
-            raise NotFound(f"{kind} {name} is gone; somebody else deleted it.")
-        return item if until(item) else None
-
-    return await_collection(api, watched, found, what)
-
-
-def await_collection(
-    api: Api, watched: Collection, until: t.Callable[[], T | None], what: str
-) -> T:
-    """Watch objects until they are as expected.
-
-    :returns: what ``until`` gave at last.
-    """
-    watched.load(api)
-    watches = Watches(api)
-    try:
-        for _round in range(1000):
-            found = until()
-            if found is not None:
-                return found
-            watches.watch([watched])
-            if not watches.wait(STEP_SECONDS):
-                break
-    finally:
-        watches.close()
-    raise BluegreenError(
-        f"Waited {STEP_SECONDS:.0f} s for {what}, and it did not happen; nothing is"
-        " lost: run again."
-    )
 
 
 def is_settled(deployment: Object) -> bool:

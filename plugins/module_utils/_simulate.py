@@ -28,6 +28,7 @@ from ._model import (
     ServiceSeen,
 )
 from ._steps import (
+    ChangeTemplate,
     CloseProof,
     CreateConfig,
     CreateRevision,
@@ -123,12 +124,13 @@ def _objects_after(step: Step, seen: Observed, want: Want) -> Observed:
             uid=step.hash,
             replicas=step.replicas,
             parameters=want.deploy,
+            overlay=step.overlay,
         )
         return dataclasses.replace(seen, revisions=(*seen.revisions, created))
     if isinstance(step, Delete):
         kept = tuple(r for r in seen.revisions if r.hash != step.hash)
         return dataclasses.replace(seen, revisions=kept)
-    if isinstance(step, (Revive, Scale, MarkAborted, UpdateParameters)):
+    if isinstance(step, (Revive, Scale, MarkAborted, UpdateParameters, ChangeTemplate)):
         changes = _changes(step, want)
         if isinstance(step, Revive):
             known = seen.revision(step.hash)
@@ -181,8 +183,10 @@ def _retargeted(step: Retarget, seen: Observed) -> Observed:
 
 
 def _changes(
-    step: Revive | Scale | MarkAborted | UpdateParameters, want: Want
+    step: Revive | Scale | MarkAborted | UpdateParameters | ChangeTemplate, want: Want
 ) -> dict[str, t.Any]:
+    if isinstance(step, ChangeTemplate):
+        return {"overlay": step.overlay, "changing": False}
     if isinstance(step, Scale):
         return {"replicas": step.replicas}
     if isinstance(step, MarkAborted):

@@ -13,6 +13,7 @@ import typing as t
 from dataclasses import dataclass
 from datetime import datetime
 
+from ._overlay import NOTHING, Overlay
 from ._parameters import Parameters
 from ._record import Record
 
@@ -63,6 +64,7 @@ class CreateRevision:
     hash: str
     number: int
     replicas: int
+    overlay: Overlay = NOTHING
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,15 @@ class UpdateParameters:
     hash: str
     parameters: Parameters
     replicas: int | None
+
+
+@dataclass(frozen=True)
+class ChangeTemplate:
+    """Lay another overlay over a revision's pod template, and its live pods."""
+
+    hash: str
+    overlay: Overlay
+    why: str
 
 
 @dataclass(frozen=True)
@@ -267,6 +278,7 @@ Act: t.TypeAlias = """
     | CreateServices
     | Revive
     | UpdateParameters
+    | ChangeTemplate
     | MarkAborted
     | Scale
     | OpenProof

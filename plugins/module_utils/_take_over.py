@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from . import _names as names
 from ._api import forbidden
+from ._await import await_collection
 from ._clock import ServerClock
 from ._cluster import selects
 from ._engine import Engine
@@ -66,7 +67,6 @@ from ._preflight import merged_rights, refusal_of_manager, refuse_missing_rights
 from ._record import record_of_adopted
 from ._rehome import (
     Rehoming,
-    await_collection,
     bare_template,
     blames_definition,
 )

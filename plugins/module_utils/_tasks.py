@@ -22,7 +22,7 @@ from ._clock import SKEW_WORTH_SAYING_SECONDS, ServerClock
 from ._cluster import MOST_IN_ONE_SLICE, Cluster
 from ._config import describe_config
 from ._config_store import rights_to_keep
-from ._decide import close_what_others_opened, next_task
+from ._decide import close_what_others_opened, finish_changes, next_task
 from ._decide_config import missing_config
 from ._driver import Guard, Holder
 from ._eject import Ejection
@@ -40,6 +40,7 @@ from ._manifests import (
 )
 from ._model import Observed, Revision, describe
 from ._objects import Object, annotation_of
+from ._overlay import NOTHING, overlay_of
 from ._parameters import AUTO, OVERLAP, Parameters, parse_size, validate
 from ._preflight import (
     Preflight,
@@ -78,9 +79,11 @@ Result = dict[str, t.Any]
 _GOES_ON = ("analysis", "pause", "promote", "scale_down")
 _HEED_SECONDS = 60.0
 _ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis", "drain")
+_OVERLAYS = ("active_metadata", "preview_metadata", "anti_affinity")
 # What is no plain value, and is parsed by itself.
 _PARSED = (
     *("config", "pdb", "probe", "drain_http", "drain_exec", "workload_ref"),
+    *_OVERLAYS,
     *_ANALYSES,
 )
 
@@ -436,6 +439,7 @@ def parse_release(params: Params, workload: Object | None = None) -> Release:
     for option in ("scale_up_steps", "scale_down_steps"):
         given[option] = tuple(parse_size(step, option) for step in params[option])
     given.update(_parse_telling(params))
+    given.update(_parse_overlays(params))
     for option, key in (
         ("min_ready_seconds", "minReadySeconds"),
         ("progress_deadline_seconds", "progressDeadlineSeconds"),
@@ -486,6 +490,34 @@ def _parse_telling(params: Params) -> dict[str, str]:
         "drain_http": drain_http(params.get("drain_http"), "drain_http"),
         "drain_exec": drain_exec(params.get("drain_exec"), "drain_exec"),
     }
+
+
+def _parse_overlays(params: Params) -> dict[str, str]:
+    """What pods have only for the time of a role."""
+    if not any(params.get(option) for option in _OVERLAYS):
+        return {}
+    # Only a release that asks for it pays for importing it.
+    from ._asked_overlay import parse_anti_affinity, parse_metadata
+
+    return {
+        option: (parse_anti_affinity if option == "anti_affinity" else parse_metadata)(
+            params.get(option), option
+        )
+        for option in _OVERLAYS
+    }
+
+
+def _rights_to_lay(
+    seen: Observed, parameters: Parameters
+) -> list[t.Mapping[str, tuple[str, ...]]]:
+    """What this release lays over pod templates, or takes from them."""
+    marks = parameters.marks or any(r.overlay.marks for r in seen.revisions)
+    laid = any(r.overlay != NOTHING for r in seen.revisions)
+    if not (marks or laid or parameters.anti_affinity):
+        return []
+    from ._asked_overlay import rights_to_lay
+
+    return rights_to_lay(marks)
 
 
 def _rights_to_tell(parameters: Parameters) -> list[t.Mapping[str, tuple[str, ...]]]:
@@ -600,6 +632,7 @@ def _restart(task: Task) -> Result:
     engine.changed = True
     if task.runtime.check_mode:
         return task.result(seen, goes_on=False)
+    engine.run(Want(RETIRED), finish_changes)
     engine.take_lock()
     new, wanted, failure = task.cluster.restart_progress(active)
     if new >= wanted:
@@ -887,6 +920,7 @@ def _preflight(
         beside,
     )
     checks.check()
+    checks.check_metadata(release.parameters)
     around = Surroundings(
         task.cluster,
         release.deployment,
@@ -900,11 +934,14 @@ def _preflight(
         more.append(ROUTE_RIGHTS)
     seen = task.engine.observe()
     target = seen.revision(release.deployment.hash)
+    more += _rights_to_lay(seen, release.parameters)
     if target is None and not (found and adoption.hash == release.deployment.hash):
         active = seen.revision(seen.active_hash)
         if active is not None or beside is not None:
             full = full_size(release.parameters, active)
             checks.check_placement(release.parameters.before_promotion(full))
+            stable = active.hash if active else ""
+            checks.check_anti_affinity(release.parameters, stable)
         more += _rights_to_analyse(task, release.parameters)
         more += _rights_to_tell(release.parameters)
         more += _rights_to_overlap(seen, release.parameters)
@@ -913,7 +950,7 @@ def _preflight(
         _refuse_missing_secrets(task, release.parameters)
         around.check_new_revision()
         _try_creation(task, release)
-    elif found:
+    elif found or (target and not _has_overlays_of(target, release.parameters)):
         checks.check_rights(found, more)
     warnings = checks.warnings + around.warnings
     if task.runtime.check_mode:
@@ -925,12 +962,25 @@ def _preflight(
     return adoption if found else None
 
 
+def _has_overlays_of(revision: Revision, parameters: Parameters) -> bool:
+    """Whether a revision was released with the same ones."""
+    before = revision.parameters
+    return before is not None and all(
+        getattr(before, option) == getattr(parameters, option) for option in _OVERLAYS
+    )
+
+
 def _try_creation(task: Task, release: Release) -> None:
     """A dry-run: what admission or RBAC refuses is refused before the first write."""
     try:
         with blames_definition():
             task.cluster.create_revision(
-                release.deployment, 0, 1, release.parameters, dry_run=True
+                release.deployment,
+                0,
+                1,
+                release.parameters,
+                overlay_of(release.parameters.preview_metadata),
+                dry_run=True,
             )
     except NotFound as error:
         raise absent_namespace(task.namespace) from error

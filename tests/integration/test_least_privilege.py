@@ -414,6 +414,26 @@ def test_budgets_are_kept(user: Users, release_of: Releases) -> None:
     who.assert_needs_all("bluegreen-pdb")
 
 
+def test_metadata_of_a_role(user: Users, release_of: Releases) -> None:
+    who = user("bluegreen", "bluegreen-metadata")
+    release = release_of(who)
+    labels: dict[str, t.Any] = {
+        f"{role}_metadata": {"labels": {"role": role}} for role in ("active", "preview")
+    }
+    release.deploy("1", **labels).check()
+    release.deploy("2", **labels).check()
+    who.assert_needs_all("bluegreen-metadata", watches=False)
+
+
+def test_an_anti_affinity(user: Users, release_of: Releases) -> None:
+    who = user("bluegreen", "bluegreen-anti-affinity")
+    release = release_of(who)
+    asked: dict[str, t.Any] = {"anti_affinity": {"preferred": {"weight": 1}}}
+    release.deploy("1", **asked).check()
+    release.deploy("2", **asked).check()
+    who.assert_needs_all("bluegreen-anti-affinity", watches=False)
+
+
 def test_pods_are_told_by_a_request(user: Users, release_of: Releases) -> None:
     who = user("bluegreen", "bluegreen-drain-http")
     release = release_of(who)
@@ -440,9 +460,11 @@ def test_pods_are_told_by_a_command(user: Users, release_of: Releases) -> None:
     [
         ({"drain_http": {"port": 80}}, "get on pods/proxy"),
         ({"drain_exec": ["/app"]}, "create, get on pods/exec"),
+        ({"active_metadata": {"labels": {"a": "b"}}}, "patch on pods"),
+        ({"anti_affinity": {"required": {}}}, "watch, patch on replicasets"),
     ],
 )
-def test_who_may_not_tell_pods_is_refused_before_the_first_write(
+def test_who_may_not_reach_pods_is_refused_before_the_first_write(
     user: Users, release_of: Releases, asked: dict[str, t.Any], lacking: str
 ) -> None:
     release = release_of(user("bluegreen"))

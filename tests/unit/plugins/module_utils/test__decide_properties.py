@@ -42,6 +42,10 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
     Revision,
     ServiceSeen,
 )
+from ansible_collections.cutover.bluegreen.plugins.module_utils._overlay import (
+    NOTHING,
+    Overlay,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._parameters import (
     NONE_AT_ONCE,
     Parameters,
@@ -390,9 +394,20 @@ releases = st.builds(
     drain_timeout_seconds=st.sampled_from([0, 5, 60]),
     scale_down_steps=st.sampled_from([NONE_AT_ONCE, NONE_AT_ONCE, FALLING]),
     scale_down_interval_seconds=st.sampled_from([0, 0, 20]),
+    active_metadata=st.sampled_from(["", "", '{"labels":{"role":"active"}}']),
+    preview_metadata=st.sampled_from(["", "", '{"labels":{"role":"preview"}}']),
+    anti_affinity=st.sampled_from(["", "", '{"required":{}}']),
 )
 instants = st.one_of(st.none(), st.integers(-700, 700).map(after))
 known = st.sampled_from(HASHES)
+
+
+OVERLAYS = (
+    NOTHING,
+    NOTHING,
+    Overlay({"role": "active"}),
+    Overlay({"role": "preview"}, keeps_off=V1),
+)
 
 
 @st.composite
@@ -406,6 +421,8 @@ def revisions(draw: st.DrawFn, revision_hash: str) -> Revision:
         aborted=draw(st.sampled_from([False, False, True])),
         autoscaled=draw(st.booleans()),
         failing_since=draw(st.sampled_from([None, None, after(-60), after(0)])),
+        overlay=draw(st.sampled_from(OVERLAYS)),
+        changing=draw(st.sampled_from([False, False, True])),
     )
 
 
