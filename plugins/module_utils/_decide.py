@@ -16,7 +16,7 @@ import dataclasses
 import typing as t
 from datetime import datetime, timedelta
 
-from . import _decide_drain
+from . import _decide_drain, _decide_hooks
 from . import _names as names
 from ._analysis.state import (
     DRAIN,
@@ -37,6 +37,7 @@ from ._decide_cutover import (
     wait,
     wait_for_pods,
 )
+from ._decide_failure import stay_held
 from ._drain import Drain
 from ._model import ROUTE, SERVICE, Observed, Revision, ServiceSeen, describe, listed
 from ._parameters import NEVER, Parameters
@@ -59,6 +60,7 @@ from ._stages import (
 )
 from ._steps import (
     ROLLOUT_ABORTED,
+    ROLLOUT_UPDATED,
     CloseProof,
     CreateRevision,
     CreateServices,
@@ -91,11 +93,19 @@ Rule: t.TypeAlias = "t.Callable[[View], Step | None]"
 def decide(want: Want, seen: Observed, now: datetime) -> Step:
     """The next step towards the goal."""
     view = View(want, seen, now)
+    decided = _decided(view)
+    step = _decide_hooks.heed(view, decided)
+    return _awake_for_the_end(view, step)
+
+
+def _decided(view: View) -> _decide_hooks.Decided:
     for rule in _RULES:
         step = rule(view)
         if step is not None:
-            return _awake_for_the_end(view, step)
-    return Done()
+            retires = rule is _retire_due
+            forward = retires or rule in _FORWARD
+            return _decide_hooks.Decided(step, forward, retires)
+    return _decide_hooks.Decided(Done())
 
 
 def _awake_for_the_end(view: View, step: Step) -> Step:
@@ -535,7 +545,7 @@ def _start(view: View) -> Step | None:
     deadline = timedelta(seconds=view.parameters.progress_deadline_seconds)
     return view.note(
         say,
-        (Event("RolloutUpdated", f"Rollout updated to revision {number}"),),
+        (Event(ROLLOUT_UPDATED, f"Rollout updated to revision {number}"),),
         revision=view.target_hash,
         stage=STARTED,
         phase=PROGRESSING,
@@ -981,7 +991,8 @@ def _verify(view: View) -> Step | None:
     step = _direct_preview(view, target)
     if step is not None:
         return step
-    if record.stage != PROMOTED and view.must_be_confirmed:
+    confirmed = view.must_be_confirmed or _decide_hooks.follow_promotion(view)
+    if record.stage != PROMOTED and confirmed:
         back = view.stable if view.in_flight else _way_back_without_record(view)
         if back is not None:
             return _promoted(view, target, back)
@@ -1013,7 +1024,9 @@ def _way_back_without_record(view: View) -> Revision | None:
 
 def _promoted(view: View, target: Revision, back: Revision) -> Note:
     """The cutover was seen; whether it was right is measured now."""
-    say = f"{describe(target)} is active; the post-promotion analysis is to confirm it"
+    say = f"{describe(target)} is active"
+    if view.must_be_confirmed:
+        say = f"{say}; the post-promotion analysis is to confirm it"
     return view.note(
         say,
         (_switched(view, target),),
@@ -1191,6 +1204,7 @@ _RULES: tuple[Rule, ...] = (
     _heed_request,
     _heed_probe,
     _abort,
+    stay_held,
     _skip_gates,
     _retarget,
     _supersede,
@@ -1209,12 +1223,19 @@ _RULES: tuple[Rule, ...] = (
 )
 
 
+# Those by which a release gets from one stage to the next.
+_FORWARD: tuple[Rule, ...] = (_create, _update, _verify, _retire)
+
+
 def next_task(want: Want, seen: Observed, now: datetime) -> str:
     """The module that takes a rollout on from here.
 
-    :returns: ``analysis``, ``pause``, ``promote``, ``scale_down`` or ``none``.
+    :returns: ``analysis``, ``pause``, ``promote``, ``scale_down``, ``none``; or
+        ``hook``: whoever runs the tasks includes a hook's task file.
     """
     view = View(want, seen, now)
+    if _decide_hooks.awaited(view) is not None:
+        return "hook"
     target = view.target
     if target is None or target.aborted or view.record.phase == DEGRADED:
         return _rest_task(view)

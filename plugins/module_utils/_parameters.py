@@ -16,6 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from . import _hooks
 from ._analysis.state import DRAIN, POST_PROMOTION, PRE_PROMOTION
 from ._errors import BadInput
 
@@ -32,7 +33,7 @@ _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 # Structures, which are kept as canonical JSON text; empty: none.
 _TEXTS = (
     *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
-    *("drain_http", "drain_exec", "drain"),
+    *("drain_http", "drain_exec", "drain", "hooks"),
 )
 _SIZES = ("scale_up_steps", "scale_down_steps")
 
@@ -121,6 +122,8 @@ class Parameters:
     # The composed analyses as canonical JSON text; empty: none.
     pre_promotion_analysis: str = ""
     post_promotion_analysis: str = ""
+    # What runs at points of the release, as canonical JSON text; empty: nothing.
+    hooks: str = ""
     # ``<Secret>/<key>`` of each secret that was given as a variable.
     analysis_secrets: tuple[str, ...] = ()
     # What each revision's PodDisruptionBudget asks for, as canonical JSON text.
@@ -293,6 +296,8 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
         raise BadInput(
             f"{prefix}cutover: {p.cutover!r} is none of {', '.join(CUTOVERS)}."
         )
+    # What the option's parser wrote; an edited annotation is no longer that.
+    _hooks.read(p.hooks)
     _validate_services(p, prefix)
     if p.route:
         _validate_route(p, prefix)

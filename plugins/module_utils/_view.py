@@ -43,6 +43,15 @@ class Want:
     inline: bool = True
     # Whether a person is asked, so that it stays where only a person can decide.
     attended: bool = False
+    # The hooks of a deploy that has become an abort: without a Deployment nothing else
+    # tells them.
+    hooks: str = ""
+
+
+def as_abort(want: Want) -> Want:
+    """The way back from what was wanted, which was aborted on its way."""
+    hooks = want.deploy.hooks if want.deploy is not None else want.hooks
+    return dataclasses.replace(want, goal=STABLE, deploy=None, abort=True, hooks=hooks)
 
 
 def full_size(parameters: Parameters, active: Revision | None) -> int:
