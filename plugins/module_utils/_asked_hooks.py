@@ -38,7 +38,8 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAK = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _SECRET_NAME = re.compile(r"auth|key|token|secret|cookie|pass", re.IGNORECASE)
 _MAX_TEXT = 100 * 1024
-_MOST_RETRIES = 100
+# Each one of a task file is one more level of includes.
+_MOST_RETRIES = 10
 
 
 def parse_hooks(value: object, variable: str) -> str:

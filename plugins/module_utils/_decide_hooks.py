@@ -340,7 +340,8 @@ def _begin(view: View, hook: Hook, state: HookState) -> Step:
         started_at=state.started_at or view.now,
         began_at=view.now,
         next_at=None,
-        metadata={},
+        # Whoever is told the outcome may know no more of it than the record.
+        metadata={"hook": _hooks.written(hook)} if hook.tasks else {},
     )
     which = f", attempt {began.attempts}" if began.attempts > 1 else ""
     return _noted(view, hook, began, f"{hook.called()} begins{which}")
@@ -479,9 +480,9 @@ def awaited(view: View) -> Hook | None:
     """The task file that whoever includes it is to run now."""
     if view.record.stage == STABLE or _goes_back(view):
         return None
-    for hook in _hooks_of(view):
-        state = view.record.hooks.get(hook.name)
-        if hook.tasks and state is not None and state.phase == RUNNING:
+    for state in view.record.hooks.values():
+        hook = state.task_file if state.phase == RUNNING else None
+        if hook is not None:
             deadline = state.deadline(hook)
             if deadline is None or view.now < deadline:
                 return hook

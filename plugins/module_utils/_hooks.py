@@ -118,6 +118,14 @@ class HookState:
         """Whether the release may go on, as far as this hook is concerned."""
         return self.phase == SUCCEEDED or (self.phase == FAILED and self.heeded)
 
+    @property
+    def task_file(self) -> Hook | None:
+        """The hook whose task file runs; none if it is of another kind."""
+        try:
+            return read(f"[{self.metadata['hook']}]")[0]
+        except (KeyError, ValueError):
+            return None
+
     def deadline(self, hook: Hook) -> datetime | None:
         """When the present attempt has taken too long."""
         if self.began_at is None:
@@ -141,6 +149,11 @@ def read(text: str) -> tuple[Hook, ...]:
         return tuple(Hook(**item) for item in json.loads(text)) if text else ()
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+def written(hook: Hook) -> str:
+    """The hook as JSON text, which :func:`read` takes in a list."""
+    return json.dumps(dataclasses.asdict(hook), sort_keys=True)
 
 
 def begun_by(text: str, run: str, rollback: bool) -> dict[str, HookState]:
