@@ -49,8 +49,8 @@ options:
     type: str
   past_no_return:
     description:
-      - With O(state=rolled_back), whether to go back although a hook of a later revision
-        has done what earlier ones cannot work with (C(past_no_return) of
+      - With O(state=rolled_back), whether to go back although a hook of a later
+        revision has done what earlier ones cannot work with (C(past_no_return) of
         O(cutover.bluegreen.bluegreen_rollout#module:hooks)).
     type: bool
     default: false

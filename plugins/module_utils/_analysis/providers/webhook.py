@@ -28,6 +28,8 @@ from ..state import FAILED, SUCCESSFUL
 # Asked again after so many seconds, where the answer names no other time.
 ASK_AGAIN = 10.0
 _LONGEST_GAP = 3600.0
+# A shorter part of a path is a word, and would blot out what people need to read.
+_LEAST_SECRET = 6
 _LATER = (202, 429)
 # The server gave up on a request that may well succeed when it is sent again.
 _TRY_AGAIN = 408
@@ -84,8 +86,9 @@ def _hidden(config: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     found = [v for v in config["headers"].values() if len(v) > 3]
     if config["secret_url"]:
         parts = urlsplit(config["url"])
-        found += [config["url"], parts.path, parts.query]
-    return tuple(text for text in found if len(text) > 1)
+        parted = [p for p in parts.path.split("/") if len(p) >= _LEAST_SECRET]
+        found += [config["url"], parts.path.strip("/"), parts.query, *parted]
+    return tuple(text for text in found if text)
 
 
 def _retry_after(value: str | None, request: Request) -> float:
