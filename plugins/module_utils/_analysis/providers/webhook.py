@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typing as t
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from ..._argspec import mask
 from .. import http
@@ -86,7 +86,10 @@ def _hidden(config: t.Mapping[str, t.Any]) -> tuple[str, ...]:
     found = [v for v in config["headers"].values() if len(v) > 3]
     if config["secret_url"]:
         parts = urlsplit(config["url"])
-        parted = [p for p in parts.path.split("/") if len(p) >= _LEAST_SECRET]
+        values = [value for _key, value in parse_qsl(parts.query)]
+        parted = [
+            p for p in (*parts.path.split("/"), *values) if len(p) >= _LEAST_SECRET
+        ]
         found += [config["url"], parts.path.strip("/"), parts.query, *parted]
     return tuple(text for text in found if text)
 
