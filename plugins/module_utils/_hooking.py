@@ -115,7 +115,7 @@ class Hooker:
                 for k, v in headers.items()
             },
             "text": text,
-            "timeout": max(left, _LEAST_SECONDS),
+            "timeout": max(left, min(_LEAST_SECONDS, hook.timeout_seconds)),
         }
 
     def _body(self, view: View, hook: Hook, state: HookState) -> dict[str, t.Any]:

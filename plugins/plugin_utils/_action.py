@@ -70,7 +70,9 @@ _VARIABLES = sorted(
     - {"state", "until"}
 )
 # Short names are words, too: they are options only at the head of a message.
-_AT_HEAD = re.compile(rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: )")
+_AT_HEAD = re.compile(
+    rf"^(?:{'|'.join(v for v in _VARIABLES if '_' not in v)})(?=: |\[)"
+)
 _TYPES = {"int": "a whole number", "bool": "true or false", "str": "a string"}
 _WANTED = {"files": "a manifest, or its text", "tasks": "a task file"}
 _IN_TEXT = re.compile(rf"\b(?:{'|'.join(v for v in _VARIABLES if '_' in v)})\b")

@@ -62,7 +62,7 @@ def job(name: str, at: str, **steering: str) -> dict[str, t.Any]:
 
 
 def hooks_of(release: Release) -> dict[str, t.Any]:
-    return t.cast("dict[str, t.Any]", release.details()["hooks"])
+    return t.cast("dict[str, t.Any]", release.details().get("hooks", {}))
 
 
 def version_of(release: Release) -> str:
@@ -258,7 +258,8 @@ def test_task_files_of_the_examples(
     assert "before revision 2" in message(release.run("rollback"))
     assert release.directed_to(ACTIVE) == 2
     release.run("rollback", past_no_return=True).check()
-    assert release.directed_to(ACTIVE) == 1
+    # Released again, the first one has a new number.
+    assert release.directed_to(ACTIVE) == 3
 
 
 def _waits(state: t.Mapping[str, t.Any]) -> bool:
