@@ -287,7 +287,7 @@ def test_a_task_file_fails_and_a_killed_one_is_taken_up(
     def begun() -> bool:
         return hooks_of(release).get("slow", {}).get("phase") == "Running"
 
-    eventually(begun, 60, "the second task file")
+    eventually(begun, 150, "the second task file")
     handle.kill_tree()
     fails = {"ansible.builtin.fail": {"msg": "the page is empty"}, "name": "Look"}
     slow.write_text(json.dumps([fails]))
