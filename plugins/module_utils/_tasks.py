@@ -176,7 +176,8 @@ class Task:
 
     def _prepare_to_measure(self, view: View) -> None:
         """Refuse to go on without a secret that the release was started with."""
-        if view.record.hooks or view.parameters.hooks:
+        waiting = any(not s.passed for s in view.record.hooks.values())
+        if waiting or view.parameters.hooks:
             # Only a release with hooks pays for importing it.
             from ._hooking import Hooker
 
