@@ -14,7 +14,7 @@ import typing as t
 from datetime import timedelta
 
 from . import _hooks
-from ._analysis.state import ERROR, SUCCESSFUL
+from ._analysis.state import ERROR, INCONCLUSIVE, SUCCESSFUL
 from ._analysis.state import FAILED as VERDICT_FAILED
 from ._decide_failure import give_up
 from ._errors import BluegreenError
@@ -386,7 +386,8 @@ def _heard(view: View, hook: Hook, state: HookState, measured: Measured) -> Step
         )
         return _of(measured, _noted(view, hook, asked))
     final = bool(hook.webhook) and result.phase == VERDICT_FAILED
-    message = _too_long(hook) if late and hook.job else result.message
+    cut_off = late and result.phase == INCONCLUSIVE
+    message = _too_long(hook) if cut_off else result.message
     return _of(measured, _failed(view, hook, state, message, final))
 
 
