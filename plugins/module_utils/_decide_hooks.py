@@ -418,14 +418,16 @@ def _succeeded(view: View, hook: Hook, state: HookState, message: str) -> Note:
     )
     what = f"{hook.called()} succeeded"
     say = what + (f": {message}" if message else "")
-    # Pods that were waited for before have had no chance to become ready meanwhile.
-    changes: dict[str, t.Any] = {"progress_at": None, "progress_available": 0}
-    if not view.in_flight:
-        changes = {}
+    changes = _time_anew(view)
     if hook.past_no_return:
         changes["no_return"] = view.record.revision
         say = f"{say}; no earlier revision can take the users back any more"
     return _noted(view, hook, ended, say, (Event("HookSucceeded", say),), **changes)
+
+
+def _time_anew(view: View) -> dict[str, t.Any]:
+    """Pods that are waited for had no chance to become ready while a hook ran."""
+    return {"progress_at": None, "progress_available": 0} if view.in_flight else {}
 
 
 def _failed(
@@ -452,7 +454,7 @@ def _failed(
         metadata={},
     )
     event = Event("HookFailed", what, warning=True)
-    note = _noted(view, hook, ended, what, (event,))
+    note = _noted(view, hook, ended, what, (event,), **_time_anew(view))
     if hook.stops:
         return note
     return dataclasses.replace(note, warning=f"{what}. The release goes on without it.")
