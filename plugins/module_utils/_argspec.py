@@ -160,7 +160,7 @@ MODULES: dict[str, Spec] = {
         **ROLLOUT,
         "hook": {"type": "str", "required": True},
         "succeeded": {"type": "bool", "default": True},
-        "message": {"type": "str"},
+        "reason": {"type": "str"},
         **WAIT,
         **AUTH,
     },

@@ -304,4 +304,4 @@ def refuse_missing_secrets(text: str, secrets: Secrets, variable: str) -> None:
             try:
                 secrets.get(*reference)
             except SecretMissing as error:
-                raise BadInput(f"{variable}: hook {hook.name}: {error}") from error
+                raise BadInput(f"{variable}: hook {hook.name}: {error}") from None

@@ -1010,7 +1010,7 @@ def _hook(task: Task) -> Result:
     """Note how a task file has ended, for the run that goes on from there."""
     seen = task.load()
     name, succeeded = str(task.params["hook"]), bool(task.params["succeeded"])
-    message = _first_line(str(task.params.get("message") or ""))
+    message = _first_line(str(task.params.get("reason") or ""))
     now = task.clock.now()
     awaited = _decide_hooks.awaited(View(task.want, seen, now))
     if awaited is None or awaited.name != name:

@@ -28,7 +28,7 @@ options:
     description: Whether all of its tasks have succeeded.
     type: bool
     default: true
-  message:
+  reason:
     description:
       - What to say of it, without secrets. It is kept in the record and shown.
     type: str
