@@ -231,6 +231,26 @@ options:
         revision takes them back, which is kept until then.
       - Given as O(pre_promotion_analysis).
     type: raw
+  hooks:
+    description:
+      - What runs at points of the release, a list of hooks.
+      - Each has C(name) (lower-case letters, digits and hyphens), C(at), and one of
+        C(webhook), C(job) and C(tasks).
+      - C(at) is C(before) or C(after) and one of the stages V(started), V(created),
+        V(previewed), V(analysed), V(paused), V(promoted), V(verified) and V(retired);
+        or V(on pause), V(on abort), V(on failure) or V(on rollback).
+      - C(webhook) has C(url) (or C(url_secret), C(name) and C(key) of a Secret),
+        C(headers) and C(body), fields that are sent beside those of the release.
+      - C(job) has the C(spec) of a Kubernetes Job.
+      - C(tasks) is the path of a file with Ansible tasks on the controller, which
+        the role includes.
+      - C(timeout_seconds) (300) is for each attempt, C(retries) (0) how many more there
+        are, ten seconds after one that failed.
+      - C(on_failure) is V(abort), V(hold) (everything stays where it is for a person)
+        or V(ignore). Where a release cannot be aborted any more, it is V(ignore).
+      - C(past_no_return=true), from V(after verified) on, says that no earlier revision
+        can take the users back once the hook has succeeded.
+    type: raw
   drain_http:
     description:
       - A request to each pod of an old revision before it is scaled down, which tells

@@ -103,6 +103,7 @@ RELEASE: Spec = {
     "analysis_templates": {"type": "raw"},
     "pre_promotion_analysis": {"type": "raw"},
     "post_promotion_analysis": {"type": "raw"},
+    "hooks": {"type": "raw"},
     "drain_http": {"type": "raw"},
     "drain_exec": {"type": "raw"},
     "drain": {"type": "raw"},
@@ -180,6 +181,7 @@ MODULES: dict[str, Spec] = {
         "approve": {"type": "bool", "default": False},
         "full": {"type": "bool", "default": False},
         "to_revision": {"type": "str"},
+        "past_no_return": {"type": "bool", "default": False},
         "until": {
             "type": "str",
             "choices": ["promoted", "verified"],
@@ -191,6 +193,14 @@ MODULES: dict[str, Spec] = {
         **AUTH,
     },
     "bluegreen_scale_down": {**ROLLOUT, **SECRETS, **EXPECTED, **WAIT, **AUTH},
+    "bluegreen_hook": {
+        **ROLLOUT,
+        "hook": {"type": "str", "required": True},
+        "succeeded": {"type": "bool", "default": True},
+        "reason": {"type": "str"},
+        **WAIT,
+        **AUTH,
+    },
     "bluegreen_info": {
         **ROLLOUT,
         "show": {"type": "bool", "default": False},

@@ -16,7 +16,7 @@ import dataclasses
 import typing as t
 from datetime import datetime, timedelta
 
-from . import _decide_drain, _decide_overlay
+from . import _decide_drain, _decide_hooks, _decide_overlay
 from . import _history as ended_releases
 from . import _names as names
 from ._analysis.state import (
@@ -62,6 +62,7 @@ from ._stages import (
 )
 from ._steps import (
     ROLLOUT_ABORTED,
+    ROLLOUT_UPDATED,
     CloseProof,
     CreateRevision,
     CreateServices,
@@ -95,11 +96,19 @@ Rule: t.TypeAlias = "t.Callable[[View], Step | None]"
 def decide(want: Want, seen: Observed, now: datetime) -> Step:
     """The next step towards the goal."""
     view = View(want, seen, now)
+    decided = _decided(view)
+    step = _decide_hooks.heed(view, decided)
+    return _awake_for_the_end(view, step)
+
+
+def _decided(view: View) -> _decide_hooks.Decided:
     for rule in _RULES:
         step = rule(view)
         if step is not None:
-            return _awake_for_the_end(view, step)
-    return Done()
+            retires = rule is _retire_due
+            forward = retires or rule in _FORWARD
+            return _decide_hooks.Decided(step, forward, retires)
+    return _decide_hooks.Decided(Done())
 
 
 def _awake_for_the_end(view: View, step: Step) -> Step:
@@ -427,7 +436,7 @@ def _heed_probe(view: View) -> Step | None:
     target, record = view.target, view.record
     if probed is None or most is None or probed.errors <= most or target is None:
         return None
-    if not can_go_back(view, target) or record.request is not None:
+    if not can_go_back(view) or record.request is not None:
         return None
     found = (
         f"{probed.errors} of {probed.requests} requests through the active Service"
@@ -552,7 +561,7 @@ def _start(view: View) -> Step | None:
     deadline = timedelta(seconds=view.parameters.progress_deadline_seconds)
     return view.note(
         say,
-        (Event("RolloutUpdated", f"Rollout updated to revision {number}"),),
+        (Event(ROLLOUT_UPDATED, f"Rollout updated to revision {number}"),),
         revision=view.target_hash,
         stage=STARTED,
         phase=PROGRESSING,
@@ -1078,7 +1087,8 @@ def _verify(view: View) -> Step | None:
     step = prove_after(view, target, max(target.replicas, 1)) or _watch_on(view)
     if step is not None:
         return step
-    if record.stage != PROMOTED and view.must_be_confirmed:
+    confirmed = view.must_be_confirmed or _decide_hooks.follow_promotion(view)
+    if record.stage != PROMOTED and confirmed:
         back = view.stable if view.in_flight else _way_back_without_record(view)
         if back is not None or view.gates_first:
             why = f"{describe(target)} is to be confirmed"
@@ -1112,7 +1122,9 @@ def _way_back_without_record(view: View) -> Revision | None:
 
 def _promoted(view: View, target: Revision, back: Revision | None) -> Note:
     """The cutover was seen; whether it was right is measured now."""
-    say = f"{describe(target)} is active; the post-promotion analysis is to confirm it"
+    say = f"{describe(target)} is active"
+    if view.must_be_confirmed:
+        say = f"{say}; the post-promotion analysis is to confirm it"
     return view.note(
         say,
         (_switched(view, target),),
@@ -1320,12 +1332,19 @@ _RULES: tuple[Rule, ...] = (
 )
 
 
+# Those by which a release gets from one stage to the next.
+_FORWARD: tuple[Rule, ...] = (_create, _update, _verify, _retire)
+
+
 def next_task(want: Want, seen: Observed, now: datetime) -> str:
     """The module that takes a rollout on from here.
 
-    :returns: ``analysis``, ``pause``, ``promote``, ``scale_down`` or ``none``.
+    :returns: ``analysis``, ``pause``, ``promote``, ``scale_down``, ``none``; or
+        ``hook``: whoever runs the tasks includes a hook's task file.
     """
     view = View(want, seen, now)
+    if _decide_hooks.awaited(view) is not None:
+        return "hook"
     target = view.target
     if target is None or target.aborted or view.record.phase == DEGRADED:
         return _rest_task(view)

@@ -141,7 +141,7 @@ def wait(view: View, revision: Revision, have: int, what: str) -> Step:
     if view.now < deadline:
         return Wait(what, deadline, "until its progress deadline")
     goes_back = view.parameters.progress_deadline_abort or view.is_active
-    if goes_back and can_go_back(view, revision):
+    if goes_back and revision.hash == view.target_hash and can_go_back(view):
         why = f"its progress deadline of {seconds} s"
         return give_up(view, why, say=f"{what}: no progress for {seconds} s")
     return Fail(
@@ -175,7 +175,7 @@ def prove_after(view: View, target: Revision, need: int) -> Step | None:
 def _await_gateways(view: View, target: Revision) -> Step | None:
     """A route has moved once its gateways have taken it in."""
     for service in view.serving:
-        if service.refused and can_go_back(view, target):
+        if service.refused and target.hash == view.target_hash and can_go_back(view):
             why = f"{listed([service])}: {service.refused}"
             return view.note(why, request=Request("abort", target.hash, why))
         waited_for = service.refused or service.lagging

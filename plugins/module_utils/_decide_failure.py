@@ -10,9 +10,9 @@ Private to the collection: it may change in any release.
 
 from __future__ import annotations
 
+from . import _hooks
 from . import _names as names
 from ._analysis.state import SUCCESSFUL, AnalysisState
-from ._model import Revision
 from ._parameters import ABORT
 from ._record import Request
 from ._stages import DEGRADED, PROGRESSING, PROMOTED
@@ -20,14 +20,10 @@ from ._steps import Event, Fail, Note, Step
 from ._view import View
 
 
-def can_go_back(view: View, revision: Revision) -> bool:
-    """Whether an abort of a release in flight has somewhere to go."""
-    return (
-        view.in_flight
-        and revision.hash == view.target_hash
-        and view.stable is not None
-        and view.stable.hash != revision.hash
-    )
+def can_go_back(view: View) -> bool:
+    """Whether an abort of the release in flight has somewhere to go."""
+    stable = view.stable
+    return view.in_flight and stable is not None and stable.hash != view.target_hash
 
 
 def give_up(view: View, why: str, how: str = "", say: str = "") -> Note:
@@ -37,10 +33,9 @@ def give_up(view: View, why: str, how: str = "", say: str = "") -> Note:
     :param how: ``abort`` or ``hold``; empty: as its release parameters say.
     :param say: what was seen, if that is more than what it did not pass.
     """
-    target = view.target
     how = ABORT if _is_moving(view) else how or view.parameters.on_failure
-    if target is not None and can_go_back(view, target) and how == ABORT:
-        request = Request("abort", target.hash, why)
+    if how == ABORT and can_go_back(view):
+        request = Request("abort", view.target_hash or "", why)
         return view.note(say, phase=PROGRESSING, request=request)
     message = f"{view.name()} did not pass {why}; it is held where it is"
     return view.note(
@@ -63,15 +58,25 @@ def stay_held(view: View) -> Step | None:
     record = view.record
     if not record.held or not view.in_flight:
         return None
-    if view.want.full:
+    passed = {k: s for k, s in record.analysis.items() if not _has_failed(s)}
+    measured = len(passed) == len(record.analysis)
+    approved = record.approved or view.want.approve
+    if view.want.full or (approved and measured):
         say = f"{view.name()} goes on in spite of {record.held}"
         return view.note(say, held="", phase=PROGRESSING, message=say)
     if view.want.retry:
         say = f"{view.name()} is tried again"
-        kept = {k: s for k, s in record.analysis.items() if not _has_failed(s)}
-        return view.note(say, held="", phase=PROGRESSING, message=say, analysis=kept)
-    ways = ["promote it in full to go on in spite of it"]
-    if view.target is not None and can_go_back(view, view.target):
+        return view.note(
+            say,
+            held="",
+            phase=PROGRESSING,
+            message=say,
+            analysis=passed,
+            hooks=_hooks.to_repeat(record.hooks),
+        )
+    how = "promote it" if measured else "promote it in full"
+    ways = [f"{how} to go on in spite of it"]
+    if can_go_back(view):
         ways.append("abort it")
     again = "Deploy its manifest again to try again"
     return Fail(f"{record.message}. {again}, {' or '.join(ways)}.")

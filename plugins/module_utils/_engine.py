@@ -22,6 +22,7 @@ from ._decide import decide
 from ._decide_cutover import nodes_without_pods, yet_to_widen
 from ._errors import ApiError, BluegreenError, Conflict
 from ._flight import Flight, told
+from ._hooks import KIND as HOOK
 from ._lock import Lock
 from ._manifests import Deployment
 from ._model import ROUTE, Observed, Revision, ServiceSeen, describe, listed
@@ -40,6 +41,7 @@ from ._steps import (
     Delete,
     Done,
     DropConfig,
+    EndHook,
     EndMeasurement,
     EndWorkload,
     Event,
@@ -54,6 +56,8 @@ from ._steps import (
     RemoveBudget,
     Retarget,
     Revive,
+    RunHook,
+    RunTasks,
     Scale,
     Step,
     Tell,
@@ -61,11 +65,13 @@ from ._steps import (
     Wait,
     Widen,
 )
-from ._view import View, Want
+from ._view import View, Want, as_abort
 
 if t.TYPE_CHECKING:
     from ._analyst import Analyst
     from ._gate import Gatekeeper
+    from ._hooking import Hooker
+    from ._measuring import Measured
 
 Report = t.Callable[[str], None]
 Rules = t.Callable[[Want, Observed, datetime], Step]
@@ -103,6 +109,8 @@ class Engine:
         self._events: list[tuple[Event, str]] = []
         # Set where a release may be analysed.
         self.analyst: Analyst | None = None
+        # Set where a release may have hooks.
+        self.hooker: Hooker | None = None
         # Set where a person may decide.
         self.gatekeeper: Gatekeeper | None = None
         self._flight: Flight | None = None
@@ -163,6 +171,8 @@ class Engine:
             window=self._window,
             probed=self._flight.probed if self._flight else None,
         )
+        if self.hooker is not None:
+            seen = self.hooker.look(seen)
         return self.analyst.look(seen) if self.analyst is not None else seen
 
     def _look_at_balancers(self) -> None:
@@ -196,7 +206,7 @@ class Engine:
             try:
                 seen = self.observe()
                 step = rules(want, seen, self._clock.now())
-                if isinstance(step, Done):
+                if isinstance(step, (Done, RunTasks)):
                     return self._arrive()
                 self._count(step)
                 self._take(step, seen, want)
@@ -211,7 +221,7 @@ class Engine:
                 self.cluster.reload()
             if self._aborted_because and not want.abort:
                 # On as the abort that was asked for: what is due at once goes now.
-                want = dataclasses.replace(want, goal=STABLE, deploy=None, abort=True)
+                want = as_abort(want)
 
     def _arrive(self) -> Observed:
         # Who slept through a takeover must not report what it knew before.
@@ -260,9 +270,11 @@ class Engine:
             self._note(step, want)
         elif isinstance(step, (Measure, EndMeasurement)):
             self._measure(step, seen, want)
+        elif isinstance(step, (RunHook, EndHook)):
+            self._hook(step, seen, want)
         elif isinstance(step, Tell):
             self._tell(step, seen)
-        elif not isinstance(step, Done):
+        elif not isinstance(step, (Done, RunTasks)):
             self._act(step, seen, want)
 
     def _act(self, step: Act, seen: Observed, want: Want) -> None:
@@ -290,6 +302,22 @@ class Engine:
             self.analyst.measure(view, step.kind, step.metric)
         else:
             self.analyst.end(view, step.kind, step.metric)
+
+    def _hook(self, step: RunHook | EndHook, seen: Observed, want: Want) -> None:
+        # Only the driver runs one, and who runs next finds in the record that it was
+        # begun.
+        self.take_lock()
+        self.flush(only_significant=True)
+        if self.hooker is None:
+            raise BluegreenError(f"{step!r} with nobody to run it; please report this.")
+        for check in self.cluster.api.before_write:
+            # Who lost the lock, or whose playbook has ended, tells nobody.
+            check()
+        view = View(want, seen, self._clock.now())
+        if isinstance(step, RunHook):
+            self.hooker.run(view, step.name)
+        else:
+            self.hooker.end(view, step.name)
 
     def _tell(self, step: Tell, seen: Observed) -> None:
         # Only a release that asks for it pays for importing it.
@@ -322,8 +350,10 @@ class Engine:
 
     def _note(self, note: Note, want: Want) -> None:
         record = note.record
-        if note.measured is not None and self.analyst is not None:
-            self.analyst.drop(note.measured)
+        if note.measured is not None:
+            self._forget(note.measured)
+        if note.warning:
+            self.warnings.append(note.warning)
         if record.stage in (PROMOTED, VERIFIED, STABLE) and self._flight is not None:
             record = self._land(self._flight, record)
         self._record = record
@@ -338,6 +368,13 @@ class Engine:
             evidence = self.cluster.evidence(record.revision)
             more = f". {evidence}." if evidence else ""
             self._aborted_because = f"{record.message}{more}"
+
+    def _forget(self, measured: Measured) -> None:
+        """What is in the record now need not be kept."""
+        if self.hooker is not None and measured.kind == HOOK:
+            self.hooker.drop(measured)
+        elif self.analyst is not None:
+            self.analyst.drop(measured)
 
     def _land(self, flight: Flight, record: Record) -> Record:
         """The cutover was seen to its end: what was seen of it is kept and told."""
@@ -437,6 +474,8 @@ class Engine:
             left = min(left, (step.wake - self._clock.now()).total_seconds())
         if self.analyst is not None:
             left = min(left, self.analyst.seconds_left(HEARTBEAT_SECONDS))
+        if self.hooker is not None:
+            left = min(left, self.hooker.seconds_left(HEARTBEAT_SECONDS))
         text = step.what
         if step.until is not None:
             seconds = (step.until - self._clock.now()).total_seconds()
@@ -768,7 +807,7 @@ def planned_line(step: Step, seen: Observed) -> str:
         # That pods become ready is what every plan takes for granted.
         timed = "progress deadline" not in step.then
         return f"wait: {step.what} {step.then}" if timed else ""
-    if isinstance(step, (Done, Fail, EndMeasurement)):
+    if isinstance(step, (Done, Fail, EndMeasurement, RunHook, EndHook, RunTasks)):
         return ""
     if isinstance(step, Measure):
         return f"measure {step.metric.name} until the {step.kind} analysis has passed"

@@ -196,6 +196,9 @@ class Observed:
     measuring: frozenset[tuple[str, str]] = frozenset()
     # What it has measured and not noted yet.
     measured: tuple[Measured, ...] = ()
+    # The hooks that this run runs at the moment, and what it has heard of them.
+    hooking: frozenset[str] = frozenset()
+    hooked: tuple[Measured, ...] = ()
 
     def revision(self, revision_hash: str | None) -> Revision | None:
         """The revision with that hash, if its Deployment exists."""

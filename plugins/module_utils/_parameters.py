@@ -16,6 +16,7 @@ import re
 import typing as t
 from dataclasses import dataclass
 
+from . import _hooks
 from ._analysis.state import DRAIN, POST_PROMOTION, PRE_PROMOTION
 from ._errors import BadInput
 
@@ -46,7 +47,7 @@ _OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 # Structures, which are kept as canonical JSON text; empty: none.
 _TEXTS = (
     *("pre_promotion_analysis", "post_promotion_analysis", "pdb", "probe"),
-    *("drain_http", "drain_exec", "drain", "workload_ref"),
+    *("drain_http", "drain_exec", "drain", "hooks", "workload_ref"),
     *("active_metadata", "preview_metadata", "anti_affinity"),
 )
 _TUPLES = ("active_services", "preview_services", "config", "analysis_secrets")
@@ -146,6 +147,8 @@ class Parameters:
     post_promotion_analysis: str = ""
     # ``<kind>/<name>`` of each ConfigMap and Secret that belongs to the revision.
     config: tuple[str, ...] = ()
+    # What runs at points of the release, as canonical JSON text; empty: nothing.
+    hooks: str = ""
     # ``<Secret>/<key>`` of each secret that was given as a variable.
     analysis_secrets: tuple[str, ...] = ()
     # What each revision's PodDisruptionBudget asks for, as canonical JSON text.
@@ -329,6 +332,8 @@ def validate(parameters: Parameters, prefix: str = "") -> None:
             raise BadInput(
                 f"{prefix}{name}: {getattr(p, name)!r} is none of {', '.join(choices)}."
             )
+    # What the option's parser wrote; an edited annotation is no longer that.
+    _hooks.read(p.hooks)
     _validate_services(p, prefix)
     if p.route:
         _validate_route(p, prefix)

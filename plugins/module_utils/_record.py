@@ -18,11 +18,12 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from . import _drain
+from . import _drain, _hooks
 from . import _history as ended_releases
 from ._analysis.state import AnalysisState, from_plain, to_plain
 from ._clock import format_instant, parse_instant
 from ._drain import Drain
+from ._hooks import HookState
 from ._stages import (
     DEGRADED,
     HEALTHY,
@@ -108,6 +109,10 @@ class Record:
     cutover: t.Mapping[str, t.Any] = field(default_factory=dict)
     # The analyses of the release in flight, by their kind.
     analysis: t.Mapping[str, AnalysisState] = field(default_factory=dict)
+    # The hooks of the release in flight, or the last one, by their names.
+    hooks: t.Mapping[str, HookState] = field(default_factory=dict)
+    # The revision that no earlier one can take the users back from.
+    no_return: str = ""
     request: Request | None = None
     timeline: tuple[tuple[str, str], ...] = ()
     history: tuple[t.Mapping[str, t.Any], ...] = ()
@@ -226,6 +231,8 @@ class Record:
                 value = {k: to_plain(v) for k, v in value.items()}
             if f.name == "drain":
                 value = _drain.to_plain(value)
+            if f.name == "hooks":
+                value = {k: _hooks.to_plain(v) for k, v in value.items()}
             details[f.name] = value
         return json.dumps(details, sort_keys=True, separators=(",", ":"))
 
@@ -268,6 +275,12 @@ class Record:
             for kind, plain in _as_mapping(details.get("analysis")).items()
             if (state := from_plain(plain))
         }
+        values["hooks"] = {
+            name: hook
+            for name, plain in _as_mapping(details.get("hooks")).items()
+            if (hook := _hooks.from_plain(plain))
+        }
+        values["no_return"] = str(details.get("no_return") or "")
         values["request"] = _request(data.get("request"))
         values["timeline"] = tuple(
             (str(line[0]), str(line[1]))

@@ -18,6 +18,7 @@ from . import _names as names
 from ._analysis.state import SUCCESSFUL
 from ._decide_cutover import yet_to_widen
 from ._drain import Told
+from ._hooks import SUCCEEDED
 from ._model import (
     ROUTE,
     Autoscaler,
@@ -36,6 +37,7 @@ from ._steps import (
     Cutover,
     Delete,
     DropConfig,
+    EndHook,
     EndMeasurement,
     EndWorkload,
     KeepBudget,
@@ -48,6 +50,8 @@ from ._steps import (
     RemoveBudget,
     Retarget,
     Revive,
+    RunHook,
+    RunTasks,
     Scale,
     Step,
     Tell,
@@ -68,9 +72,20 @@ def assume(
         return _after_wait(step, seen, now)
     if isinstance(step, (Measure, EndMeasurement)):
         return _after_analysis(step.kind, seen, now), now
+    if isinstance(step, (RunHook, RunTasks, EndHook)):
+        return _after_hook(step.name, seen, now), now
     if isinstance(step, Tell):
         return _after_telling(step, seen, now), now
     return after_write(step, seen, want), now
+
+
+def _after_hook(name: str, seen: Observed, now: datetime) -> Observed:
+    """All goes well: it succeeds."""
+    hooks = seen.record.hooks
+    ended = dataclasses.replace(hooks[name], phase=SUCCEEDED, finished_at=now)
+    return dataclasses.replace(
+        seen, record=dataclasses.replace(seen.record, hooks={**hooks, name: ended})
+    )
 
 
 def _after_telling(step: Tell, seen: Observed, now: datetime) -> Observed:

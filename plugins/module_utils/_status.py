@@ -24,12 +24,13 @@ from ._analysis.state import (
 )
 from ._clock import format_instant, parse_instant
 from ._cluster import pod_trouble
+from ._hooks import Hook, HookState
 from ._model import Observed, Revision, ServiceSeen
 from ._objects import Object
 from ._parameters import Parameters
 from ._record import Record
 from ._stages import RETIRED, STABLE, VERIFIED
-from ._view import is_quick_way_back
+from ._view import View, is_quick_way_back
 
 _MAX_LISTED = 50
 _MAX_ENDED_IN_TREE = 5
@@ -61,6 +62,7 @@ def rollout_result(
         "cutover": dict(record.cutover),
         "analysis": {kind: to_plain(a) for kind, a in record.analysis.items()},
         "drain": _drain(record, seen),
+        "hooks": {name: _hook(state) for name, state in record.hooks.items()},
         "rollback_to": [_way_back(r, seen, now) for r in ways_back(seen)],
         "revisions": [
             _listed(r, seen, now)
@@ -85,6 +87,41 @@ def _drain(record: Record, seen: Observed) -> dict[str, t.Any] | None:
         "values": dict(drain.values),
         "why": drain.why,
     }
+
+
+def _hook(state: HookState) -> dict[str, t.Any]:
+    """How a hook fares; nothing of what finds it again."""
+    instants = {"started_at": state.started_at, "finished_at": state.finished_at}
+    return {
+        "at": state.at,
+        "phase": state.phase,
+        "attempts": state.attempts,
+        "message": state.message,
+        "seconds": state.seconds,
+        **{k: format_instant(v) if v else None for k, v in instants.items()},
+    }
+
+
+def hook_result(view: View, hook: Hook | None) -> dict[str, t.Any] | None:
+    """The task file that whoever runs the tasks includes now."""
+    if hook is None:
+        return None
+    state = view.record.hooks[hook.name]
+    return {
+        "name": hook.name,
+        "at": hook.at,
+        "tasks": hook.tasks,
+        "timeout_seconds": hook.timeout_seconds,
+        "attempt": state.attempts,
+        "id": state.id,
+    }
+
+
+def _hook_line(name: str, state: HookState) -> str:
+    line = f"hook {name} ({state.at}) {state.phase}"
+    if state.attempts > 1:
+        line = f"{line}, {state.attempts} attempts"
+    return f"{line}: {state.message}" if state.message else line
 
 
 def ways_back(seen: Observed) -> list[Revision]:
@@ -196,6 +233,7 @@ def tree_of_present(
     if goes_on:
         lines.append(f"  {goes_on}")
     lines += [f"  {_analysis_line(k, a)}" for k, a in record.analysis.items()]
+    lines += [f"  {_hook_line(n, s)}" for n, s in record.hooks.items()]
     shown = [s for s in seen.services if s.role != names.ROLE_PROOF]
     branches = [_service_line(s, seen) for s in shown]
     for revision in sorted(seen.revisions, key=lambda r: -r.number):

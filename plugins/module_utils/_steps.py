@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from ._measuring import Measured
 
 ROLLOUT_ABORTED = "RolloutAborted"
+ROLLOUT_UPDATED = "RolloutUpdated"
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,27 @@ class EndMeasurement:
 
 
 @dataclass(frozen=True)
+class RunHook:
+    """Run a hook's webhook or Job in the background, or look how it fares."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class EndHook:
+    """End a hook's Job, and clean up after it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class RunTasks:
+    """Stop here: whoever runs the tasks includes a hook's task file."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Tell:
     """Tell the pods of an old revision to close what they hold. Told twice, they must
     do no other than told once.
@@ -237,6 +259,8 @@ class Note:
     events: tuple[Event, ...] = ()
     # The result that is in the record now, if it was one.
     measured: Measured | None = None
+    # What a person is to read, though the release goes on.
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -292,4 +316,5 @@ Act: t.TypeAlias = """
     | RemoveBudget
     | EndWorkload
 """
-Step: t.TypeAlias = "Act | Measure | EndMeasurement | Tell | Note | Wait | Done | Fail"
+Aside: t.TypeAlias = "Measure | EndMeasurement | RunHook | EndHook | RunTasks"
+Step: t.TypeAlias = "Act | Aside | Tell | Note | Wait | Done | Fail"

@@ -13,7 +13,9 @@ import dataclasses
 import time
 import typing as t
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from . import _decide_hooks
 from . import _names as names
 from ._adopt import Adoption
 from ._api import Api, forbidden, is_denied
@@ -66,8 +68,8 @@ from ._stages import (
     STABLE,
     VERIFIED,
 )
-from ._status import rollout_result, tree, ways_back
-from ._steps import Done
+from ._status import hook_result, rollout_result, tree, ways_back
+from ._steps import Done, Step
 from ._surroundings import Surroundings, parse_budget
 from ._view import View, Want, full_size, is_quick_way_back, previous_stable
 from ._watching import Watching
@@ -76,15 +78,15 @@ from ._workload import definition_of, name_of, parse_workload_ref, refusal_of
 Params = t.Mapping[str, t.Any]
 Result = dict[str, t.Any]
 
-_GOES_ON = ("analysis", "pause", "promote", "scale_down")
+_GOES_ON = ("analysis", "pause", "promote", "scale_down", "hook")
 _HEED_SECONDS = 60.0
+_SHOWN_OF_MESSAGE = 300
 _ANALYSES = ("pre_promotion_analysis", "post_promotion_analysis", "drain")
 _OVERLAYS = ("active_metadata", "preview_metadata", "anti_affinity")
 # What is no plain value, and is parsed by itself.
 _PARSED = (
     *("config", "pdb", "probe", "drain_http", "drain_exec", "workload_ref"),
-    *_OVERLAYS,
-    *_ANALYSES,
+    *("hooks", *_OVERLAYS, *_ANALYSES),
 )
 
 
@@ -204,6 +206,12 @@ class Task:
 
     def _prepare_to_measure(self, view: View) -> None:
         """Refuse to go on without a secret that the release was started with."""
+        waiting = any(not s.passed for s in view.record.hooks.values())
+        if waiting or view.parameters.hooks:
+            # Only a release with hooks pays for importing it.
+            from ._hooking import Hooker
+
+            self.engine.hooker = Hooker(self.cluster, self.clock, self.secrets())
         drains = any(
             view.parameters_to_end(r).drain for r in view.seen.revisions if r.replicas
         )
@@ -226,7 +234,11 @@ class Task:
         if self.runtime.check_mode:
             return self._planned(seen)
         following = next_task(self.want, seen, self.clock.now())
-        if goes_on and following in _GOES_ON and self.inline:
+        if following == "hook":
+            # Nobody else is to run the same task file meanwhile.
+            self.engine.take_lock()
+        stays = self.inline or following == "hook"
+        if goes_on and following in _GOES_ON and stays:
             self.lock.suspend()
         elif self.engine.changed or self.lock.held or following in _GOES_ON:
             self._release()
@@ -249,7 +261,8 @@ class Task:
             self.lock.release()
 
     def _describe(self, seen: Observed, following: str) -> Result:
-        target = View(self.want, seen, self.clock.now()).target_hash
+        view = View(self.want, seen, self.clock.now())
+        target = view.target_hash
         rollout = rollout_result(
             self.name,
             self.namespace,
@@ -259,6 +272,7 @@ class Task:
             following,
             self.engine.steps,
         )
+        rollout["hook"] = hook_result(view, _decide_hooks.awaited(view))
         self._warn_of_skew()
         return {
             "rollout": rollout,
@@ -454,6 +468,7 @@ def parse_release(params: Params, workload: Object | None = None) -> Release:
         pdb=parse_budget(params.get("pdb"), "pdb"),
         probe=_parse_probe(params.get("probe")),
         workload_ref=reference,
+        hooks=_parse_hooks(params.get("hooks")),
         **given,
     )
     validate(parameters)
@@ -477,6 +492,32 @@ def _parse_probe(value: object) -> str:
     from ._prober import parse_probe
 
     return parse_probe(value, "probe")
+
+
+def _parse_hooks(value: object) -> str:
+    if value is None or value == "":
+        return ""
+    # Only a release with hooks pays for importing it.
+    from ._asked_hooks import parse_hooks
+
+    return parse_hooks(value, "hooks")
+
+
+def _rights_to_hook(
+    task: Task, parameters: Parameters
+) -> list[t.Mapping[str, tuple[str, ...]]]:
+    if not parameters.hooks:
+        return []
+    from ._asked_hooks import rights_needed
+
+    return [rights_needed(parameters.hooks, task.secrets())]
+
+
+def _refuse_missing_hook_secrets(task: Task, parameters: Parameters) -> None:
+    if parameters.hooks:
+        from ._asked_hooks import refuse_missing_secrets
+
+        refuse_missing_secrets(parameters.hooks, task.secrets(), "hooks")
 
 
 def _parse_telling(params: Params) -> dict[str, str]:
@@ -944,10 +985,12 @@ def _preflight(
             checks.check_anti_affinity(release.parameters, stable)
         more += _rights_to_analyse(task, release.parameters)
         more += _rights_to_tell(release.parameters)
+        more += _rights_to_hook(task, release.parameters)
         more += _rights_to_overlap(seen, release.parameters)
         more.append(rights_to_keep(release.parameters.config))
         checks.check_rights(found, more)
         _refuse_missing_secrets(task, release.parameters)
+        _refuse_missing_hook_secrets(task, release.parameters)
         around.check_new_revision()
         _try_creation(task, release)
     elif found or (target and not _has_overlays_of(target, release.parameters)):
@@ -1155,12 +1198,33 @@ def _way_back(task: Task, seen: Observed) -> Revision:
             f"to_revision: {describe(target)} was aborted and never stable; those that"
             f" can be rolled back to: {known}."
         )
+    _refuse_past_no_return(task, seen, target)
     if not asked and in_flight not in (None, target.hash):
         raise BadInput(
             f"to_revision: {describe(seen.revision(in_flight))} is in flight; run the"
             " abort playbook to leave it, or name the revision to go back to."
         )
     return target
+
+
+def _refuse_past_no_return(task: Task, seen: Observed, target: Revision) -> None:
+    """Where a hook has closed the way back, only who knows better takes it.
+
+    :raises BadInput: the way was closed.
+    """
+    closed = seen.record.no_return
+    numbers = {str(e.get("hash")): e.get("revision") for e in seen.record.history}
+    known = seen.revision(closed)
+    number = known.number if known is not None else numbers.get(closed)
+    if task.params["past_no_return"] or not isinstance(number, int):
+        return
+    if target.hash != closed and target.number < number:
+        raise BadInput(
+            f"to_revision: {describe(target)} is before revision {number}, a hook of"
+            " which has done what earlier revisions cannot work with, so users could"
+            " not be served by it; deploy a corrected manifest, or go back all the same"
+            " with past_no_return."
+        )
 
 
 def _promote(task: Task) -> Result:
@@ -1229,6 +1293,37 @@ def _ask(task: Task, verb: str, revision: str, holder: str) -> Result:
     return task.result(cluster.observe(), goes_on=False)
 
 
+def _hook(task: Task) -> Result:
+    """Note how a task file has ended, for the run that goes on from there."""
+    seen = task.load()
+    name, succeeded = str(task.params["hook"]), bool(task.params["succeeded"])
+    message = _first_line(str(task.params.get("reason") or ""))
+    now = task.clock.now()
+    awaited = _decide_hooks.awaited(View(task.want, seen, now))
+    if awaited is None or awaited.name != name:
+        found = f"{awaited.name} is the one" if awaited else "none is"
+        raise BadInput(
+            f"hook: no outcome of {name} is awaited ({found}): it has taken too long,"
+            " its outcome is known, or the release was left meanwhile. Nothing was"
+            " changed."
+        )
+
+    def tell(want: Want, seen: Observed, now: datetime) -> Step:
+        view = View(want, seen, now)
+        return _decide_hooks.told(view, name, succeeded, message) or Done()
+
+    if task.runtime.check_mode:
+        task.engine.act_on_own(f"note how hook {name} has ended")
+        return task.result(seen, goes_on=False)
+    task.diff_before = _summary(seen)
+    return task.result(task.engine.run(task.want, tell), goes_on=True)
+
+
+def _first_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_OF_MESSAGE else f"{line[:_SHOWN_OF_MESSAGE]}..."
+
+
 def _scale_down(task: Task) -> Result:
     seen = task.load()
     target = task.expected(seen, seen.active_hash)
@@ -1293,6 +1388,7 @@ _MODULES: dict[str, t.Callable[[Task], Result]] = {
     "bluegreen_pause": _pause,
     "bluegreen_promote": _promote,
     "bluegreen_scale_down": _scale_down,
+    "bluegreen_hook": _hook,
     "bluegreen_info": _info,
 }
 

@@ -49,6 +49,15 @@ class Want:
     attended: bool = False
     # Who asks, as people know them.
     by: str = ""
+    # The hooks of a deploy that has become an abort: without a Deployment nothing else
+    # tells them.
+    hooks: str = ""
+
+
+def as_abort(want: Want) -> Want:
+    """The way back from what was wanted, which was aborted on its way."""
+    hooks = want.deploy.hooks if want.deploy is not None else want.hooks
+    return dataclasses.replace(want, goal=STABLE, deploy=None, abort=True, hooks=hooks)
 
 
 def full_size(parameters: Parameters, active: Revision | None) -> int:

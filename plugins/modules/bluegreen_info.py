@@ -158,9 +158,26 @@ rollout:
       description:
         - Which module takes the rollout on from here, V(analysis), V(pause),
           V(promote), V(scale_down) or V(none).
+        - V(hook) where a task file is to be included and its outcome told with
+          M(cutover.bluegreen.bluegreen_hook).
       type: str
       returned: always
       sample: none
+    hook:
+      description:
+        - The hook whose task file is to be included now, with C(name), C(at), C(tasks)
+          (its path), C(timeout_seconds), C(attempt) and C(id); none at any other time.
+      type: dict
+      returned: always
+      sample: null
+    hooks:
+      description:
+        - The hooks of the release in flight, or of the last one, by their names, with
+          C(at), C(phase) (V(Pending), V(Running), V(Successful) or V(Failed)),
+          C(attempts), C(seconds), C(started_at), C(finished_at) and C(message), what
+          each answered.
+      type: dict
+      returned: always
     cutover:
       description:
         - What was seen of the last cutover. Instants are in milliseconds from its first

@@ -47,6 +47,13 @@ options:
       - With O(state=rolled_back) the revision to go back to, by its number or hash.
       - If not given, the one that was stable before the present one.
     type: str
+  past_no_return:
+    description:
+      - With O(state=rolled_back), whether to go back although a hook of a later
+        revision has done what earlier ones cannot work with (C(past_no_return) of
+        O(cutover.bluegreen.bluegreen_rollout#module:hooks)).
+    type: bool
+    default: false
   full:
     description:
       - With O(approve=true), whether to skip what is left of analysis and pauses. The

@@ -58,19 +58,30 @@ Args = dict[str, t.Any]
 
 _ROLE = "cutover.bluegreen.bluegreen"
 _VARIABLES = sorted(
-    {*ROLLOUT, *EXPECTED, *RELEASE, *SECRETS, *WAIT, *WATCH, "full", "to_revision"}
+    {
+        *ROLLOUT,
+        *EXPECTED,
+        *RELEASE,
+        *SECRETS,
+        *WAIT,
+        *WATCH,
+        "full",
+        "to_revision",
+        "past_no_return",
+    }
     # The role sets these itself.
     - {"state", "until"}
 )
 # Short names are words, too: they are options only at the head of a message.
 _SHORT = "|".join(v for v in _VARIABLES if "_" not in v)
-_AT_HEAD = re.compile(rf"(?:^|(?<=\] error: ))(?:{_SHORT})(?=: )", re.M)
+_AT_HEAD = re.compile(rf"(?:^|(?<=\] error: ))(?:{_SHORT})(?=: |\[)", re.M)
 _TYPES = {
     "int": "a whole number",
     "bool": "true or false",
     "str": "a string",
     "path": "a path",
 }
+_WANTED = {"files": "a manifest, or its text", "tasks": "a task file"}
 _IN_TEXT = re.compile(rf"\b(?:{'|'.join(v for v in _VARIABLES if '_' in v)})\b")
 
 
@@ -251,6 +262,43 @@ def _texts_of(action: t.Any, value: object, option: str) -> list[object]:
     return [_text_of(action, item, option) for item in items if item != ""]
 
 
+def _with_task_files(action: t.Any, value: object, option: str) -> object:
+    """The hooks with the path of each task file as it was found.
+
+    :raises BadInput: there is none, or it is no list of tasks.
+    """
+    hooks = _list_of(value) if isinstance(value, str) else value
+    if not isinstance(hooks, list):
+        return value
+    return [
+        {
+            **hook,
+            "tasks": _task_file(action, hook["tasks"], f"{option}[{index}]: tasks"),
+        }
+        if isinstance(hook, dict) and isinstance(hook.get("tasks"), str)
+        else hook
+        for index, hook in enumerate(hooks)
+    ]
+
+
+def _task_file(action: t.Any, value: str, option: str) -> str:
+    if not value:
+        return value
+    path = os.path.abspath(os.path.expanduser(value))
+    if not os.path.isfile(path):
+        path = os.path.abspath(_searched(action, value, option, "tasks"))
+    try:
+        tasks = action._loader.load_from_file(path)
+    except AnsibleError as error:
+        raise BadInput(f"{option}: {path} cannot be read: {error}") from error
+    if not isinstance(tasks, list) or not all(isinstance(each, dict) for each in tasks):
+        raise BadInput(
+            f"{option}: {path} is no list of tasks; give a file such as include_tasks"
+            " takes."
+        )
+    return path
+
+
 def _text_of(action: t.Any, value: object, option: str) -> object:
     """A mapping or YAML text as it is; the contents of a file that is named."""
     if not isinstance(value, str) or is_text(value):
@@ -286,13 +334,14 @@ _FILES: dict[str, t.Callable[[t.Any, object, str], object]] = {
     "active_service": _service_of,
     "preview_service": _service_of,
     "analysis_templates": _texts_of,
+    "hooks": _with_task_files,
 }
 
 
-def _searched(action: t.Any, path: str, option: str) -> str:
+def _searched(action: t.Any, path: str, option: str, kind: str = "files") -> str:
     stack = action._task.get_search_path()
     try:
-        found = action._loader.path_dwim_relative_stack(stack, "files", path)
+        found = action._loader.path_dwim_relative_stack(stack, kind, path)
     except AnsibleError:
         found = None
     if found:
@@ -301,13 +350,13 @@ def _searched(action: t.Any, path: str, option: str) -> str:
     if not os.path.isabs(path):
         for folder in [*stack, action._loader.get_basedir()]:
             places += [
-                os.path.join(folder, "files", path),
+                os.path.join(folder, kind, path),
                 os.path.join(folder, path),
             ]
     raise BadInput(
         f"{option}: the file {path} was not found; searched"
-        f" {', '.join(dict.fromkeys(places))}. Give the path of a manifest, or its"
-        " text."
+        f" {', '.join(dict.fromkeys(places))}. Give the path of"
+        f" {_WANTED[kind]}."
     )
 
 

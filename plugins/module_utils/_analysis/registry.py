@@ -31,6 +31,9 @@ NAMES = (
 )
 
 
+# What runs a hook, and is no provider that an analysis could name.
+WEBHOOK = "webhook"
+
 # Their measurements go on elsewhere, and have to be found again and ended there.
 RESUMABLE = ("job", "kayenta")
 
@@ -109,4 +112,8 @@ def provider(name: str) -> Provider:  # noqa: C901 - one line a provider
         from .providers import web
 
         return web
+    if name == WEBHOOK:
+        from .providers import webhook
+
+        return webhook
     raise KeyError(name)

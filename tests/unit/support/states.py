@@ -42,20 +42,23 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._simulate import
     everything_ready,
     routes_follow,
 )
-from ansible_collections.cutover.bluegreen.plugins.module_utils._stages import STABLE
 from ansible_collections.cutover.bluegreen.plugins.module_utils._steps import (
     ROLLOUT_ABORTED,
     Done,
+    EndHook,
     EndMeasurement,
     Fail,
     Measure,
     Note,
     Point,
+    RunHook,
+    RunTasks,
     Step,
     Wait,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._view import (
     Want,
+    as_abort,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -232,6 +235,8 @@ class World:
         self.aborted = False
         # What the next measurements are, in turn; all successful if none is left.
         self.verdicts: list[str] = []
+        # What hooks answer, in turn; all successful if none is left.
+        self.answers: list[str] = []
 
     def look(self, want: Want, step: Step) -> None:
         """Called with each step before it is taken."""
@@ -246,32 +251,36 @@ class World:
             self._before = self.seen
             self.look(want, step)
             self.steps.append(step)
-            if isinstance(step, (Done, Fail)):
+            if isinstance(step, (Done, Fail, RunTasks)):
                 self.end()
                 return step
             if isinstance(step, Wait):
                 if not self._wait(step):
                     return step
-            elif isinstance(step, (Measure, EndMeasurement)):
-                self._measure(step)
+            elif isinstance(step, (Measure, EndMeasurement, RunHook, EndHook)):
+                self._aside(step)
             else:
                 self.seen, self.now = assume(step, self.seen, want, self.now)
                 if isinstance(step, Point) and step.failure:
                     self.end()
                     return Fail(step.failure)
                 if isinstance(step, Note) and step.measured is not None:
-                    self.seen = dataclasses.replace(self.seen, measured=())
+                    self.seen = dataclasses.replace(self.seen, measured=(), hooked=())
                 want = heeded(want, step, self._before)
                 if isinstance(step, Note) and not want.abort and _aborts(step):
                     self.aborted = True
-                    want = dataclasses.replace(
-                        want, goal=STABLE, deploy=None, abort=True
-                    )
+                    want = as_abort(want)
         raise AssertionError(f"no end after {limit} steps: {self.steps[-6:]}")
 
     def end(self) -> None:
         """The task is over, or was killed: no window is its own any more."""
         self.seen = dataclasses.replace(self.seen, window=False)
+
+    def _aside(self, step: Measure | EndMeasurement | RunHook | EndHook) -> None:
+        if isinstance(step, (RunHook, EndHook)):
+            self._hook(step)
+        else:
+            self._measure(step)
 
     def _measure(self, step: Measure | EndMeasurement) -> None:
         """One measurement, at once; `Running` goes on elsewhere for ten seconds."""
@@ -290,6 +299,23 @@ class World:
         )
         measured = Measured(step.kind, state.run, step.metric.name, taken)
         self.seen = dataclasses.replace(self.seen, measured=(measured,))
+
+    def _hook(self, step: RunHook | EndHook) -> None:
+        """One answer, at once; `Running` is asked for again after ten seconds."""
+        verdict = self.answers.pop(0) if self.answers else SUCCESSFUL
+        if isinstance(step, EndHook):
+            verdict = INCONCLUSIVE
+        finished = verdict != RUNNING
+        taken = Measurement(
+            verdict,
+            self.now,
+            self.now if finished else None,
+            message=f"it was {verdict}",
+            metadata={} if finished else {"job": step.name},
+            resume_at=None if finished else self.now + timedelta(seconds=10),
+        )
+        measured = Measured("hook", "run", step.name, taken)
+        self.seen = dataclasses.replace(self.seen, hooked=(measured,))
 
     def _wait(self, step: Wait) -> bool:
         ready = answered(settled(self.seen, self.broken), self.refused)

@@ -77,7 +77,14 @@ def seen(
 
 
 def held(**changes: t.Any) -> Observed:
-    values = {"held": WHY, "phase": DEGRADED, "message": "it is held", **changes}
+    failed = {PRE_PROMOTION: AnalysisState("a", NOW, FAILED)}
+    values = {
+        "held": WHY,
+        "phase": DEGRADED,
+        "message": "it is held",
+        "analysis": failed,
+        **changes,
+    }
     return seen(**values)
 
 
@@ -125,12 +132,17 @@ def test_tried_again_it_measures_anew_what_has_failed() -> None:
         "pre-promotion": AnalysisState("a", NOW, FAILED),
         "post-promotion": AnalysisState("b", NOW, SUCCESSFUL),
     }
-    assert PRE_PROMOTION in states
     step = decide(Want(PREVIEWED, V2, HOLDING, retry=True), held(analysis=states), NOW)
     assert isinstance(step, Note)
     assert step.record.held == ""
     assert step.record.phase == PROGRESSING
     assert set(step.record.analysis) == {"post-promotion"}
+
+
+def test_what_is_no_verdict_a_promotion_accepts() -> None:
+    step = decide(Want(PROMOTED, approve=True), held(analysis={}), NOW)
+    assert isinstance(step, Note)
+    assert step.record.held == ""
 
 
 def test_promoted_in_full_it_goes_on() -> None:
