@@ -680,6 +680,9 @@ def test_every_variable_is_one_of_the_role() -> None:
         scaleDownDelaySeconds=1,
         scaleDownDelayRevisionLimit=1,
         abortScaleDownDelaySeconds=1,
+        antiAffinity={"requiredDuringSchedulingIgnoredDuringExecution": {}},
+        activeMetadata={"labels": {"role": "active"}},
+        previewMetadata={"labels": {"role": "preview"}},
         postPromotionAnalysis=body["spec"]["strategy"]["blueGreen"][
             "prePromotionAnalysis"
         ],
@@ -691,7 +694,7 @@ def test_every_variable_is_one_of_the_role() -> None:
     )
     body["metadata"]["namespace"] = "default"
     given = convert([body, template(), budget, service("metrics")]).variables
-    assert len(given) == 19
+    assert len(given) == 22
     assert set(given) <= set(known)
 
 
