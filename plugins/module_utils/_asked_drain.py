@@ -13,9 +13,8 @@ import json
 import re
 import typing as t
 
-from ._deps import yaml
 from ._errors import BadInput
-from ._manifests import is_name, parse, yaml_trouble
+from ._manifests import is_name, loaded, parse, refuse_unknown
 from ._parameters import Parameters, canonical
 
 METHODS = ("GET", "POST")
@@ -40,7 +39,7 @@ def parse_http(value: object, variable: str) -> dict[str, t.Any]:
     :raises BadInput: one sentence about the first thing that is wrong.
     """
     given = parse(value, variable)
-    _refuse_unknown(given, ("port", "path", "method"), variable)
+    refuse_unknown(given, ("port", "path", "method"), variable)
     port, path = given.get("port"), given.get("path", "/")
     method = str(given.get("method") or "GET").upper()
     if isinstance(port, str) and port.isdigit():
@@ -87,11 +86,11 @@ def parse_exec(value: object, variable: str) -> dict[str, t.Any]:
 
     :raises BadInput: one sentence about the first thing that is wrong.
     """
-    found = _loaded(value, variable)
+    found = loaded(value, variable, "give the command as a list")
     given = {"command": found} if isinstance(found, list) else found
     if not isinstance(given, dict):
         raise BadInput(_expected_command(variable, given))
-    _refuse_unknown(given, ("command", "container"), variable)
+    refuse_unknown(given, ("command", "container"), variable)
     command, container = given.get("command"), given.get("container")
     # A number in YAML is an argument like any other.
     parts = command if isinstance(command, list) else []
@@ -112,33 +111,11 @@ def _is_argument(part: object) -> bool:
     return isinstance(part, (str, int, float)) and not isinstance(part, bool)
 
 
-def _loaded(value: object, variable: str) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return t.cast(object, yaml.safe_load(value))
-    except yaml.YAMLError as error:
-        raise BadInput(
-            f"{variable}: this is not YAML ({yaml_trouble(error)}); give the command as"
-            " a list."
-        ) from error
-
-
 def _expected_command(variable: str, found: object) -> str:
     return (
         f"{variable}: {str(found)[:60]!r} is no command; give it as a list, such as"
         " [/app/drain, now], or as a mapping with command and container."
     )
-
-
-def _refuse_unknown(
-    given: t.Mapping[str, t.Any], known: tuple[str, ...], variable: str
-) -> None:
-    unknown = sorted(str(key) for key in set(given) - set(known))
-    if unknown:
-        raise BadInput(
-            f"{variable}: {unknown[0]} is not known; give any of {', '.join(known)}."
-        )
 
 
 def rights_to_tell(parameters: Parameters) -> Rights:

@@ -17,9 +17,8 @@ from . import _hooks
 from ._analysis.arguments import placeholders_in
 from ._analysis.measurement import SecretMissing
 from ._analysis.providers import job as job_provider
-from ._deps import yaml
 from ._errors import BadInput
-from ._manifests import yaml_trouble
+from ._manifests import loaded, refuse_unknown
 from ._parameters import canonical
 from ._preflight import merged_rights
 from ._secrets import Secrets
@@ -49,7 +48,7 @@ def parse_hooks(value: object, variable: str) -> str:
     """
     if value in (None, "", [], {}):
         return ""
-    given = _loaded(value, variable)
+    given = loaded(value, variable, "give a list")
     if not isinstance(given, list):
         kind = type(given).__name__
         raise BadInput(f"{variable}: {kind} was found; give a list of hooks.")
@@ -69,17 +68,6 @@ def parse_hooks(value: object, variable: str) -> str:
     return text
 
 
-def _loaded(value: object, variable: str) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return t.cast(object, yaml.safe_load(value))
-    except yaml.YAMLError as error:
-        raise BadInput(
-            f"{variable}: this is not YAML ({yaml_trouble(error)}); give a list."
-        ) from error
-
-
 def _hook(given: object, where: str) -> dict[str, t.Any]:
     """One hook with what differs from the defaults."""
     asked = _mapping(given, where, "a mapping with name and at")
@@ -90,7 +78,7 @@ def _hook(given: object, where: str) -> dict[str, t.Any]:
             " most 63."
         )
     where = f"{where} ({name})"
-    _refuse_unknown(asked, _FIELDS, where)
+    refuse_unknown(asked, _FIELDS, where)
     at = " ".join(str(asked.get("at") or "").split())
     if at not in _hooks.POINTS:
         raise BadInput(
@@ -145,7 +133,7 @@ def _kind(asked: Given, at: str, where: str) -> dict[str, t.Any]:
 
 def _webhook(given: object, where: str) -> dict[str, t.Any]:
     asked = _mapping(given, where, "a mapping with url or url_secret")
-    _refuse_unknown(asked, _WEBHOOK, where)
+    refuse_unknown(asked, _WEBHOOK, where)
     if bool(asked.get("url")) == bool(asked.get("url_secret")):
         raise BadInput(f"{where}: give either url or url_secret.")
     found: dict[str, t.Any] = {}
@@ -205,7 +193,7 @@ def _header(name: str, value: object, where: str) -> t.Any:
 
 def _reference(value: object, where: str) -> dict[str, str]:
     given = _mapping(value, where, "a mapping with name and key of a Secret")
-    _refuse_unknown(given, ("name", "key"), where)
+    refuse_unknown(given, ("name", "key"), where)
     for key in ("name", "key"):
         if not isinstance(given.get(key), str) or not given[key]:
             raise BadInput(f"{where}: {key} of the Secret is missing; give it.")
@@ -261,14 +249,6 @@ def _flag(value: object, where: str) -> bool:
     if text not in known:
         raise BadInput(f"{where} is {value!r}; give true or false.")
     return known[text]
-
-
-def _refuse_unknown(given: Given, known: tuple[str, ...], where: str) -> None:
-    unknown = sorted(str(key) for key in set(given) - set(known))
-    if unknown:
-        raise BadInput(
-            f"{where}: {unknown[0]} is not known; give any of {', '.join(known)}."
-        )
 
 
 def references(hook: _hooks.Hook) -> dict[str, tuple[str, str]]:

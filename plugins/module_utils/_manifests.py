@@ -128,6 +128,36 @@ def parse(value: object, variable: str) -> Object:
     return value
 
 
+def loaded(value: object, variable: str, instead: str) -> object:
+    """Data as it is, or as YAML text has it, which is how surveys send it.
+
+    :param instead: what to give where it is not YAML.
+    :raises BadInput: it is not.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return t.cast(object, yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise BadInput(
+            f"{variable}: this is not YAML ({yaml_trouble(error)}); {instead}."
+        ) from error
+
+
+def refuse_unknown(
+    given: t.Iterable[object], known: t.Sequence[str], variable: str
+) -> None:
+    """Refuse a key that nobody reads: it may be one that is misspelt.
+
+    :raises BadInput: the first one.
+    """
+    unknown = sorted(str(key) for key in set(given) - set(known))
+    if unknown:
+        raise BadInput(
+            f"{variable}: {unknown[0]} is not known; give any of {', '.join(known)}."
+        )
+
+
 def yaml_trouble(error: Exception) -> str:
     """What the parser met and where, in one line."""
     mark = getattr(error, "problem_mark", None)

@@ -14,7 +14,7 @@ import json
 
 from . import _names as names
 from ._errors import BadInput
-from ._manifests import is_name, is_text, parse
+from ._manifests import is_name, is_text, parse, refuse_unknown
 from ._model import Workload
 from ._objects import Object, annotation_of, controller_of, expect
 from ._parameters import canonical
@@ -39,9 +39,7 @@ def parse_workload_ref(value: object, variable: str) -> str:
     if isinstance(value, str) and not is_text(value):
         value = {"name": value}
     given = parse(value, variable)
-    unknown = sorted(set(given) - {"name", "scale_down"})
-    if unknown:
-        raise BadInput(f"{variable}: {unknown[0]} is not known; give name, scale_down.")
+    refuse_unknown(given, ("name", "scale_down"), variable)
     name, how = given.get("name"), given.get("scale_down", NEVER)
     if not isinstance(name, str) or not is_name(name):
         raise BadInput(
