@@ -10,6 +10,7 @@ audit log what it asked for.
 
 from __future__ import annotations
 
+import base64
 import pathlib
 import typing as t
 
@@ -701,6 +702,33 @@ def test_an_analysis_of_a_release(
     release.deploy("2", **{PRE: {"templates": ["all", "pods"]}}).check()
     assert release.directed_to(ACTIVE) == 2
     who.assert_needs_all(*KINDS)
+
+
+def test_hooks(
+    kube: Kube, namespace: str, server: HttpServer, user: Users, release_of: Releases
+) -> None:
+    """A Job that passes, one that takes too long and is ended, and a secret URL."""
+    who = user("bluegreen", "bluegreen-hooks")
+    release = release_of(who)
+    release.deploy("1").check()
+    url = base64.b64encode(f"{server.url}/chat".encode()).decode()
+    chat = {"metadata": {"name": "chat"}, "data": {"url": url}}
+    kube.create(resource_path("secrets", namespace), chat)
+    server.reply("ok", path="/chat")
+    slow = {**job_metric("slow", runs_for="1h")["provider"], "timeout_seconds": 1}
+    hooks = [
+        {"name": "slow", "at": "after created", **slow, "on_failure": "ignore"},
+        {"name": "smoke", "at": "before promoted", **job_metric()["provider"]},
+        {
+            "name": "tell",
+            "at": "after verified",
+            "webhook": {"url_secret": {"name": "chat", "key": "url"}},
+        },
+    ]
+    run = release.deploy("2", hooks=hooks).check()
+    phases = {k: h["phase"] for k, h in rollout_of(run)["hooks"].items()}
+    assert phases == {"slow": "Failed", "smoke": "Successful", "tell": "Successful"}
+    who.assert_needs_all("bluegreen-hooks")
 
 
 def test_what_an_analysis_lacks_is_said_before_the_first_write(
