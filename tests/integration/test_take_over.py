@@ -51,6 +51,7 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.watcher imp
     REVISION_LABEL,
     Watcher,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.wire import Wire
 
 pytestmark = pytest.mark.usefixtures("rollouts")
 
@@ -61,10 +62,17 @@ DEPLOY = "cutover.bluegreen.deploy"
 class Rollout:
     """The rollout `web` of one namespace, run with the variables of its releases."""
 
-    def __init__(self, kube: Kube, namespace: str, playbook: Playbook) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        namespace: str,
+        playbook: Playbook,
+        wire: t.Callable[..., Wire],
+    ) -> None:
         self.kube = kube
         self.namespace = namespace
         self.playbook = playbook
+        self.wire = wire
 
     def options(self, **changes: t.Any) -> dict[str, t.Any]:
         given = {
@@ -86,30 +94,19 @@ class Rollout:
         options = self.options(definition=deployment("web", version=version), **changes)
         return self.playbook(DEPLOY, options)
 
-    def versions(self) -> dict[str, str]:
-        """The resource version of each object that a run may write."""
-        return {
-            f"{resource}/{item['metadata']['name']}": item["metadata"][
-                "resourceVersion"
-            ]
-            for resource in (
-                *("configmaps", "deployments", "replicasets", "services", "leases"),
-                "pods",
-            )
-            for item in self.kube.list(resource_path(resource, self.namespace))
-        }
-
     def writes_nothing(self, run: t.Callable[[], Run]) -> Run:
         """Run it; fail the test if any object was written."""
-        before = self.versions()
+        sent = self.wire()
         ended = run()
-        assert self.versions() == before, ended
+        assert sent.writes == [], ended
         return ended
 
 
 @pytest.fixture
-def rollout(kube: Kube, namespace: str, playbook: Playbook) -> Rollout:
-    return Rollout(kube, namespace, playbook)
+def rollout(
+    kube: Kube, namespace: str, playbook: Playbook, wire: t.Callable[..., Wire]
+) -> Rollout:
+    return Rollout(kube, namespace, playbook, wire)
 
 
 def assert_taken_over(plain: Plain, pods: dict[str, tuple[str, int]]) -> None:
