@@ -74,11 +74,15 @@ def _object(body: object, variable: str, namespace: str) -> ConfigObject:
             f"{variable}: a manifest is expected, {type(body).__name__} was found;"
             " give ConfigMaps and Secrets as mappings, YAML text or paths."
         )
-    kind = _shown(body.get("kind"))
-    if body.get("apiVersion") != "v1" or kind not in _FIELDS:
+    kind = body.get("kind")
+    if (
+        body.get("apiVersion") != "v1"
+        or not isinstance(kind, str)
+        or kind not in _FIELDS
+    ):
         raise BadInput(
-            f"{variable}: manifests of v1 ConfigMap and v1 Secret are expected,"
-            f" {_shown(body.get('apiVersion'))} {kind} was found; leave it out."
+            f"{variable}: apiVersion is {_shown(body.get('apiVersion'))} and kind is"
+            f" {_shown(body.get('kind'))}; give v1 and {' or '.join(_FIELDS)}."
         )
     metadata = _mapping(body, "metadata", f"{variable}: a {kind}")
     name = _name(metadata, f"{variable}: a {kind}")
@@ -100,6 +104,9 @@ def _object(body: object, variable: str, namespace: str) -> ConfigObject:
 
 
 def _shown(value: object) -> str:
+    """Never a value that was put in the wrong place, which may be secret."""
+    if value is None:
+        return "missing"
     return value if isinstance(value, str) else type(value).__name__
 
 

@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from ._errors import BadInput
+from ._errors import BadInput, shown
 from ._manifests import is_name, loaded, parse, refuse_unknown
 from ._parameters import Parameters, canonical
 
@@ -47,8 +47,8 @@ def parse_http(value: object, variable: str) -> dict[str, t.Any]:
         port = int(port)
     if not _is_port(port):
         raise BadInput(
-            f"{variable}: port is {port!r}; give the number or the name of a container"
-            " port."
+            f"{variable}: port is {shown(port)}; give the number or the name of a"
+            " container port."
         )
     if not isinstance(path, str) or not path.startswith("/") or " " in path:
         raise BadInput(

@@ -17,7 +17,7 @@ from . import _hooks
 from ._analysis.arguments import placeholders_in
 from ._analysis.measurement import SecretMissing
 from ._analysis.providers import job as job_provider
-from ._errors import BadInput
+from ._errors import BadInput, shown
 from ._manifests import loaded, refuse_unknown
 from ._parameters import canonical
 from ._preflight import merged_rights
@@ -74,7 +74,7 @@ def _hook(given: object, where: str) -> dict[str, t.Any]:
     name = asked.get("name")
     if not isinstance(name, str) or not _LABEL.fullmatch(name):
         raise BadInput(
-            f"{where}: name is {name!r}; give lower-case letters, digits and -, at"
+            f"{where}: name is {shown(name)}; give lower-case letters, digits and -, at"
             " most 63."
         )
     where = f"{where} ({name})"
@@ -82,7 +82,7 @@ def _hook(given: object, where: str) -> dict[str, t.Any]:
     at = " ".join(str(asked.get("at") or "").split())
     if at not in _hooks.POINTS:
         raise BadInput(
-            f"{where}: at is {asked.get('at')!r}; give one of"
+            f"{where}: at is {shown(asked.get('at'))}; give one of"
             f" {', '.join(_hooks.POINTS)}."
         )
     found: dict[str, t.Any] = {"name": name, "at": at, **_kind(asked, at, where)}

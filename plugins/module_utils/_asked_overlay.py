@@ -15,7 +15,7 @@ import re
 import typing as t
 
 from . import _names as names
-from ._errors import BadInput
+from ._errors import BadInput, shown
 from ._manifests import parse
 from ._objects import Object
 from ._parameters import Parameters, canonical
@@ -125,8 +125,8 @@ def _weight(given: object, variable: str) -> int:
     whole = isinstance(weight, int) and not isinstance(weight, bool)
     if not whole or not 1 <= t.cast(int, weight) <= 100:
         raise BadInput(
-            f"{variable}: the weight of preferred is {given!r}; give a whole number"
-            " from 1 to 100."
+            f"{variable}: the weight of preferred is {shown(given)}; give a whole"
+            " number from 1 to 100."
         )
     return t.cast(int, weight)
 

@@ -781,7 +781,10 @@ def _describe_upkeep(
         size = f" and scale it to {_pods(step.replicas)}" if step.replicas else ""
         return f"write the changed release parameters onto {revision}{size}"
     if isinstance(step, ChangeTemplate):
-        return f"change the pod template of {revision} in place: {step.why}"
+        return (
+            f"change labels, annotations and anti-affinity of {revision}, whose pods"
+            f" run on: {step.why}"
+        )
     if isinstance(step, MarkAborted):
         return f"mark {revision} as aborted"
     if isinstance(step, Delete):

@@ -20,6 +20,11 @@ class BadInput(BluegreenError):
     """The input is refused; nothing was written."""
 
 
+def shown(value: object) -> str:
+    """How such a sentence names what was found."""
+    return "missing" if value is None else repr(value)
+
+
 class ApiError(BluegreenError):
     """The API server refused a request, or could not be reached."""
 

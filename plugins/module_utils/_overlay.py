@@ -209,6 +209,12 @@ def lay_from_the_start(body: Object, overlay: Overlay, rollout: str) -> None:
     body["metadata"]["annotations"][names.ANNOTATION_OVERLAY] = kept
 
 
+def without_overlay(deployment: Object, rollout: str) -> Object:
+    """The pod template of a Deployment as its manifest gives it."""
+    template: Object = deployment["spec"]["template"]
+    return Kept.of(deployment).begun(template, NOTHING).laid(template, rollout)
+
+
 def marks_of_pod(pod: Object, kept: Kept) -> dict[str, dict[str, str | None]]:
     """The labels and annotations that a live pod is to get, or lose, by kind."""
     missing: dict[str, dict[str, str | None]] = {}

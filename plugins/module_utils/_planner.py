@@ -34,6 +34,7 @@ from ._findings import (
 from ._manifests import Deployment, ServiceInput
 from ._model import ROUTE, Observed
 from ._objects import Object
+from ._overlay import without_overlay
 from ._parameters import Parameters
 from ._preflight import accepts, is_allowed, rules_of_user
 from ._steps import (
@@ -193,9 +194,10 @@ class Planner:
         old = self._active_deployment()
         if old is None:
             return []
-        return _plan.differences(
-            _bare(old["spec"]["template"]), _bare(new["spec"]["template"]), "template"
+        before, after = (
+            _bare(without_overlay(each, self._cluster.rollout)) for each in (old, new)
         )
+        return _plan.differences(before, after, "template")
 
     def _tries(self) -> dict[str, Try]:
         """How each object's first change is tried."""
@@ -247,7 +249,11 @@ class Planner:
     def _create(self, step: CreateRevision) -> Object | None:
         asked = self._asked
         self._trial.create_revision(
-            asked.deployment, step.number, step.replicas, asked.parameters
+            asked.deployment,
+            step.number,
+            step.replicas,
+            asked.parameters,
+            step.overlay,
         )
         name = names.deployment_name(self._cluster.rollout, step.hash)
         return self._trial.deployments.items.get(name)

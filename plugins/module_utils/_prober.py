@@ -20,7 +20,7 @@ import typing as t
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ._errors import BadInput
+from ._errors import BadInput, shown
 from ._manifests import parse
 from ._model import Probed
 from ._parameters import canonical
@@ -59,7 +59,7 @@ def parse_probe(value: object, variable: str) -> str:
         )
     if not _is_url(given.get("url")):
         raise BadInput(
-            f"{variable}: url is {given.get('url')!r}; give the http:// or https://"
+            f"{variable}: url is {shown(given.get('url'))}; give the http:// or https://"
             " address at which users reach the active Service from here."
         )
     if "@" in urlsplit(str(given["url"])).netloc:

@@ -13,7 +13,7 @@ import copy
 import json
 
 from . import _names as names
-from ._errors import BadInput
+from ._errors import BadInput, shown
 from ._manifests import is_name, is_text, parse, refuse_unknown
 from ._model import Workload
 from ._objects import Object, annotation_of, controller_of, expect
@@ -43,7 +43,7 @@ def parse_workload_ref(value: object, variable: str) -> str:
     name, how = given.get("name"), given.get("scale_down", NEVER)
     if not isinstance(name, str) or not is_name(name):
         raise BadInput(
-            f"{variable}: name is {name!r}; give the name of a Deployment in the"
+            f"{variable}: name is {shown(name)}; give the name of a Deployment in the"
             " namespace."
         )
     if how == "progressively":

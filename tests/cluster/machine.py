@@ -30,6 +30,9 @@ SERVICES = "10.212.0.0/24"
 # The bridge's own address: pods' way out, and where kubelet is, which will not have
 # one on the loopback.
 NODE_ADDRESS = "10.211.0.1"
+# A bridge without one of its own takes a pod's, and another one when that pod ends:
+# the other pods then answer to where nobody is.
+BRIDGE_MAC = "02:00:0a:d3:00:01"
 # The namespace of containerd for Kubernetes, and so its group of control groups.
 CGROUP = "k8s.io"
 # libcni and kubelet write here, wherever they are told to keep what is theirs.
@@ -139,7 +142,7 @@ def kube_chains(box: Toolbox, family: str) -> list[str]:
 
 def make_bridge() -> None:
     for command in (
-        ["link", "add", BRIDGE, "type", "bridge"],
+        ["link", "add", BRIDGE, "address", BRIDGE_MAC, "type", "bridge"],
         ["address", "add", f"{NODE_ADDRESS}/24", "dev", BRIDGE],
         ["link", "set", BRIDGE, "up"],
     ):

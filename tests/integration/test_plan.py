@@ -196,6 +196,23 @@ def new_hash(plan: Object) -> str:
     return t.cast(str, plan["endpoints"]["web"]["after"]["hash"])
 
 
+def test_what_the_role_of_a_revision_adds_is_no_difference(release: Release) -> None:
+    """Labels of the active revision, and the nodes that the new one keeps off."""
+    asked: dict[str, t.Any] = {
+        "active_metadata": {"labels": {"serves": "all"}},
+        "preview_metadata": {"labels": {"serves": "few"}},
+        "anti_affinity": {"preferred": {"weight": 50}},
+    }
+    release.deploy("1", **asked).check()
+    plan = plan_of(release.deploy("2", args=PLAN, **asked))
+    changes = {c["object"]: c for c in plan["changes"]}
+    created = changes[f"Deployment {NAME}-{new_hash(plan)}"]
+    assert created["dry_run"] == "passed"
+    fields = [f for f in created["fields"] if not f.startswith("spec.replicas")]
+    assert all(f.startswith("template.spec.containers.web.") for f in fields), fields
+    assert len(fields) >= 1
+
+
 def test_endpoints_before_and_after(release: Release) -> None:
     release.deploy("1").check()
     waits: dict[str, t.Any] = {"scale_down_delay_seconds": LONG, "wait": "detach"}

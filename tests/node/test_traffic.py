@@ -51,6 +51,22 @@ def test_quiet_service(kube: Kube, namespace: str, load: Start) -> None:
     assert len(seen.of("reused").pods) == 2
 
 
+def test_asking_early_harms_no_user(kube: Kube, namespace: str, load: Start) -> None:
+    """The kernel remembers a question that a Service without pods refused."""
+    address = application.run(kube, namespace, application.application())
+    path = resource_path("services", namespace, "web")
+    kube.patch(path, {"spec": {"selector": {"app": "nobody"}}})
+    eventually(lambda: application.get(address) == {}, 30, "the Service's refusal")
+    # As many as it takes to come round to the first of the client's ports.
+    for _question in range(3000):
+        assert application.get(address) == {}
+    kube.patch(path, {"spec": {"selector": {"app": "web"}}})
+    eventually(lambda: application.get(address), 30, f"{address} answers")
+    running = load(address)
+    flows(running)
+    assert running.stop().errors == []
+
+
 def after_a_deletion(
     kube: Kube, namespace: str, load: Start, shutdown: application.Shutdown
 ) -> Answers:

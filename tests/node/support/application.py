@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import typing as t
-import urllib.request
+import urllib.parse
 
 import node
 
@@ -27,6 +29,10 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.waiting imp
 
 Shutdown = t.Literal["graceful", "abrupt"]
 PORT = 8080
+# Not where users' requests come from: of a connection that a Service without pods
+# refused, the kernel remembers for two minutes that it goes to no pod, and a user who
+# gets the same port is refused, too, whatever pods the Service has by then.
+ASKS_FROM = "127.0.0.2"
 
 
 def application(
@@ -119,12 +125,16 @@ def available(kube: Kube, namespace: str, name: str) -> int:
 
 def get(address: str) -> dict[str, t.Any]:
     """Ask once, on a connection of its own; empty where nobody answers."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with direct.open(address, timeout=5) as response:
-            return t.cast("dict[str, t.Any]", json.load(response))
-    except OSError:
-        return {}
+    port = urllib.parse.urlsplit(address).port
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=5, source_address=(ASKS_FROM, 0)
+    )
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/")
+            return t.cast("dict[str, t.Any]", json.load(connection.getresponse()))
+        except (OSError, http.client.HTTPException):
+            return {}
 
 
 def by_hand(name: str, version: str, **options: t.Any) -> Object:

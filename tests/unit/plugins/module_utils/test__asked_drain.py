@@ -57,7 +57,7 @@ def test_nothing_is_asked_for(nothing: object) -> None:
 
 
 BAD_REQUESTS: list[tuple[object, str]] = [
-    ({"path": "/x"}, "port is None"),
+    ({"path": "/x"}, "port is missing"),
     ({"port": 0}, "port is 0"),
     ({"port": True}, "port is True"),
     ({"port": 70000}, "port is 70000"),

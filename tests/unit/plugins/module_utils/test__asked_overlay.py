@@ -98,7 +98,7 @@ def test_both_spellings_of_an_anti_affinity(given: t.Any, kept: str) -> None:
         ({"required": {}, "preferred": {"weight": 1}}, "required and preferred"),
         ({"required": {"weight": 1}}, "required is {'weight': 1}"),
         ({"required": True}, "required is True"),
-        ({"preferred": {}}, "the weight of preferred is None"),
+        ({"preferred": {}}, "the weight of preferred is missing"),
         ({"preferred": {"weight": 0}}, "the weight of preferred is 0"),
         ({"preferred": {"weight": 101}}, "from 1 to 100"),
         ({"preferred": {"weight": True}}, "the weight of preferred is True"),

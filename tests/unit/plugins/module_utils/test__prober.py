@@ -42,7 +42,7 @@ def test_what_is_the_default_is_not_written_down() -> None:
     ("given", "says"),
     [
         ({"url": "web:8080"}, "url is 'web:8080'; give the http:// or https://"),
-        ({"rate": 3}, "url is None; give the http:// or https:// address"),
+        ({"rate": 3}, "url is missing; give the http:// or https:// address"),
         ({"url": URL, "rps": 3}, "rps is not known; give url, and any of rate,"),
         ({"url": URL, "rate": 51}, "rate is 51; give 1 to 50."),
         ({"url": URL, "rate": "many"}, "rate is 'many'; give a whole number."),

@@ -88,7 +88,7 @@ def test_a_reference(value: object, text: str) -> None:
     [
         ({"name": "web", "kind": "PodTemplate"}, "kind is not known"),
         ({"name": "No Name"}, "give the name of a Deployment"),
-        ({"scale_down": "never"}, "name is None"),
+        ({"scale_down": "never"}, "name is missing"),
         ({"name": "web", "scale_down": "later"}, "give never or on_success"),
         ({"name": "web", "scale_down": "progressively"}, "still selects"),
         ([1], "a manifest is expected"),
