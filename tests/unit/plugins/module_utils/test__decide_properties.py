@@ -30,11 +30,18 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._analysis.state 
     SUCCESSFUL,
     AnalysisState,
 )
+from ansible_collections.cutover.bluegreen.plugins.module_utils._asked_hooks import (
+    parse_hooks,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._decide import (
     decide,
     next_task,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._drain import Drain
+from ansible_collections.cutover.bluegreen.plugins.module_utils._hooks import (
+    BEYOND_ABORT,
+    POINTS,
+)
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
     ROUTE,
     Endpoints,
@@ -306,6 +313,9 @@ class Walk(World):
         at_once = "while two revisions serve" in step.why
         if found is None or at_once or not view.parameters_to_end(found).drains:
             return
+        if step.replicas >= found.available:
+            # Those that serve nobody end first.
+            return
         drain = self.seen.record.drain
         assert drain is not None and drain.revision == step.hash, (step, self.seen)
         assert drain.ended_at is not None and not drain.left, (step, self.seen)
@@ -367,8 +377,35 @@ sizes = st.one_of(
     st.builds(Size, st.integers(1, 4), st.just(False)),
     st.builds(Size, st.sampled_from([1, 20, 34, 50, 100]), st.just(True)),
 )
+JOB = {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}
+
+
+@st.composite
+def hooks(draw: st.DrawFn) -> str:
+    """What a release asks for; mostly nothing."""
+    asked = []
+    for at in draw(
+        st.one_of(st.just([]), st.lists(st.sampled_from(POINTS), max_size=4))
+    ):
+        outcomes = ["hold", "ignore"]
+        if at not in BEYOND_ABORT:
+            outcomes += ["abort", "abort"]
+        runs = draw(st.sampled_from([{"webhook": {"url": "http://a/"}}, {"job": JOB}]))
+        asked.append(
+            {
+                "name": f"hook-{len(asked)}",
+                "at": at,
+                "on_failure": draw(st.sampled_from(outcomes)),
+                "retries": draw(st.integers(0, 1)),
+                **runs,
+            }
+        )
+    return parse_hooks(asked, "hooks")
+
+
 releases = st.builds(
     parameters,
+    hooks=hooks(),
     replicas=st.sampled_from([None, 1, 2, 3, 5]),
     preview_services=st.sampled_from([(), ("web-preview",)]),
     preview_replica_count=st.sampled_from([None, None, 1, 2]),
@@ -725,6 +762,13 @@ def _measures(verdicts: list[str]) -> Change:
     return change
 
 
+def _answers(answers: list[str]) -> Change:
+    def change(walk: Walk) -> None:
+        walk.answers = list(answers)
+
+    return change
+
+
 def _nothing_is_broken(walk: Walk) -> None:
     walk.broken.clear()
     walk.seen = settled(walk.seen)
@@ -766,6 +810,9 @@ changes = st.one_of(
     st.just(_nothing_is_broken),
     st.builds(
         _measures, st.lists(st.sampled_from([*FINAL, RUNNING]), min_size=1, max_size=9)
+    ),
+    st.builds(
+        _answers, st.lists(st.sampled_from([*FINAL, RUNNING]), min_size=1, max_size=9)
     ),
     st.just(_slices_lag),
     st.just(_drain_lost),
