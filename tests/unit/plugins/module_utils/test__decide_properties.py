@@ -41,6 +41,19 @@ from ansible_collections.cutover.bluegreen.plugins.module_utils._drain import Dr
 from ansible_collections.cutover.bluegreen.plugins.module_utils._hooks import (
     BEYOND_ABORT,
     POINTS,
+    HookState,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._hooks import (
+    FAILED as HOOK_FAILED,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._hooks import (
+    PENDING as HOOK_PENDING,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._hooks import (
+    RUNNING as HOOK_RUNNING,
+)
+from ansible_collections.cutover.bluegreen.plugins.module_utils._hooks import (
+    SUCCEEDED as HOOK_SUCCEEDED,
 )
 from ansible_collections.cutover.bluegreen.plugins.module_utils._model import (
     ROUTE,
@@ -484,8 +497,24 @@ drains = st.builds(
     hold_until=instants,
     left=st.booleans(),
 )
+hook_states = st.builds(
+    HookState,
+    id=st.just("1-2.hook"),
+    at=st.sampled_from(POINTS),
+    phase=st.sampled_from([HOOK_PENDING, HOOK_RUNNING, HOOK_SUCCEEDED, HOOK_FAILED]),
+    due=st.booleans(),
+    attempts=st.integers(0, 3),
+    began_at=instants,
+    next_at=instants,
+    heeded=st.booleans(),
+    metadata=st.sampled_from([{}, {"job": "a"}]),
+)
 records = st.builds(
     Record,
+    hooks=st.one_of(
+        st.just({}),
+        st.dictionaries(st.sampled_from(["hook-0", "hook-1"]), hook_states),
+    ),
     revision=st.sampled_from(["", *HASHES]),
     stage=st.sampled_from(STAGES),
     phase=st.sampled_from(["", HEALTHY, PROGRESSING, PHASE_PAUSED, DEGRADED]),
