@@ -145,32 +145,46 @@ class Lock:
             },
             "spec": self._spec(self._holder.identity()),
         }
-        try:
-            return self._api.create(self._folder, body)
-        except Conflict as error:
-            raise self._held_by(self._who_was_first()) from error
+        return self._unless_others_came_first(
+            body, lambda: self._api.create(self._folder, body)
+        )
 
     def _write(self, lease: Object, holder: str, acquired: str | None) -> Object:
+        return self._replace(self._body(lease, holder, acquired))
+
+    def _replace(self, body: Object) -> Object:
+        return self._api.replace(f"{self._folder}/{self._name}", body)
+
+    def _body(self, lease: Object, holder: str, acquired: str | None) -> Object:
         metadata = dict(lease["metadata"])
         metadata["annotations"] = {
             **(metadata.get("annotations") or {}),
             _ANNOTATION_DISPLAY: self._holder.display,
         }
-        body = {**lease, "metadata": metadata, "spec": self._spec(holder, acquired)}
-        return self._api.replace(f"{self._folder}/{self._name}", body)
+        return {**lease, "metadata": metadata, "spec": self._spec(holder, acquired)}
 
     def _take(self, lease: Object) -> Object:
-        try:
-            return self._write(lease, self._holder.identity(), None)
-        except Conflict as error:
-            raise self._held_by(self._who_was_first()) from error
+        body = self._body(lease, self._holder.identity(), None)
+        return self._unless_others_came_first(body, lambda: self._replace(body))
 
-    def _who_was_first(self) -> str:
-        """Whose write came before ours, as people know it."""
-        found = self._api.find(f"{self._folder}/{self._name}")
-        if found is None or not _identity(found):
-            return "another run that began at the same moment"
-        return f"{_display(found)}, which began at the same moment"
+    def _unless_others_came_first(
+        self, body: Object, write: t.Callable[[], Object]
+    ) -> Object:
+        """Write the Lease that is to make this run its holder.
+
+        :raises LockHeld: the write of another run came before.
+        """
+        try:
+            return write()
+        except Conflict as error:
+            found = self._api.find(f"{self._folder}/{self._name}")
+            if found is not None and _was_written_as(found, body):
+                # The answer was lost; the same, sent again, conflicts with itself.
+                return found
+            who = "another run that"
+            if found is not None and _identity(found):
+                who = f"{_display(found)}, which"
+            raise self._held_by(f"{who} began at the same moment") from error
 
     def _held_by(self, who: str) -> LockHeld:
         return LockHeld(
@@ -315,6 +329,14 @@ class SeenLock:
 
 def _identity(lease: Object) -> str:
     return str(lease["spec"].get("holderIdentity") or "")
+
+
+def _was_written_as(lease: Object, body: Object) -> bool:
+    sent = body["spec"]
+    return _identity(lease) == sent["holderIdentity"] and all(
+        parse_instant(lease["spec"].get(key)) == parse_instant(sent[key])
+        for key in ("acquireTime", "renewTime")
+    )
 
 
 def _display(lease: Object) -> str:

@@ -444,7 +444,7 @@ def test_a_second_run_writes_nothing(
 REFUSED: dict[str, tuple[dict[str, t.Any], str]] = {
     "a request without a port": (
         {"drain_http": {"path": "/drain"}},
-        "bluegreen_drain_http: port is None",
+        "bluegreen_drain_http: port is missing",
     ),
     "a method that changes nothing": (
         {"drain_http": {"port": 80, "method": "PUT"}},

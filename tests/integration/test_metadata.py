@@ -235,7 +235,7 @@ def test_at_rest_it_follows_the_options_and_an_ejection_takes_it(
         "active_metadata": {"labels": {ROLE: "serves"}},
     }
     planned = deploy(release, "1", args=["--check"], **other).check()
-    assert any("change the pod template" in step for step in steps_of(planned))
+    assert any("change labels, annotations" in step for step in steps_of(planned))
     assert is_active(release, 1)
     deploy(release, "1", **other).check()
     assert set(metadata_of(release, 1)) == {("serves", OWN, "")}

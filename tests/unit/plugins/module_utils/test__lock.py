@@ -48,6 +48,8 @@ class Leases:
         self.version = 0
         self.writes = 0
         self.fails: BluegreenError | None = None
+        # How many answers are lost of writes that took effect and are sent again.
+        self.answers_lost = 0
         self.changed = threading.Condition()
 
     def _store(self, body: Object) -> Object:
@@ -60,6 +62,9 @@ class Leases:
             self.lease["metadata"]["resourceVersion"] = str(self.version)
             self.lease["metadata"]["uid"] = "uid"
             self.changed.notify_all()
+            if self.answers_lost:
+                self.answers_lost -= 1
+                raise Conflict("it conflicts with itself", 409)
             return copy.deepcopy(self.lease)
 
     def find(self, path: str) -> Object | None:
@@ -190,6 +195,25 @@ def test_the_second_of_the_same_moment_is_told_who_was_first(
         second.lock.acquire()
     assert not second.lock.held
     assert leases.holder() == THEIRS.identity()
+
+
+@pytest.mark.parametrize("released_before", [False, True])
+def test_a_lost_answer_to_taking_it_is_no_other_run(
+    leases: Leases, start: Start, released_before: bool
+) -> None:
+    """A write that took effect is sent again, and conflicts."""
+    if released_before:
+        earlier = start(THEIRS)
+        earlier.lock.acquire()
+        earlier.lock.release()
+    leases.answers_lost = 1
+    run = start(OURS)
+    run.lock.acquire()
+    assert run.lock.held
+    assert leases.holder() == OURS.identity()
+    written = leases.writes
+    eventually(lambda: leases.writes > written)
+    run.lock.check()
 
 
 def test_one_that_lets_go_while_it_is_looked_at_is_followed(
