@@ -29,9 +29,9 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.waiting imp
 
 Shutdown = t.Literal["graceful", "abrupt"]
 PORT = 8080
-# Not where users' requests come from: of a connection that a Service without pods
-# refused, the kernel remembers for two minutes that it goes to no pod, and a user who
-# gets the same port is refused, too, whatever pods the Service has by then.
+# Not where users' requests come from: of a connection from the node itself that a
+# Service without pods refused, the kernel remembers for two minutes that it goes to no
+# pod, and a user who gets the same port is refused, too, whatever pods there are then.
 ASKS_FROM = "127.0.0.2"
 
 
