@@ -14,6 +14,7 @@ import functools
 import json
 import pathlib
 import re
+import secrets
 import typing as t
 
 import pytest
@@ -242,11 +243,13 @@ APART = {
         ]
     }
 }
+# A node has a port once: workers that run these tests side by side take others.
+HOST_PORT = 40_000 + secrets.randbelow(10_000)
 PORT = [
     {
         "name": "web",
         "image": "example/web:2",
-        "ports": [{"name": "http", "containerPort": 8080, "hostPort": 31999}],
+        "ports": [{"name": "http", "containerPort": 8080, "hostPort": HOST_PORT}],
     }
 ]
 STATEFUL = {**deployment("web"), "kind": "StatefulSet"}
@@ -325,7 +328,7 @@ CASES = {
         crowded(affinity=APART),
     ),
     "host-port": Case(
-        ("bluegreen_definition: host port 31999", "need a free node each"),
+        (f"bluegreen_definition: host port {HOST_PORT}", "need a free node each"),
         {"definition": changed(containers=PORT)},
         crowded(containers=[{**PORT[0], "image": "example/web:1"}]),
     ),

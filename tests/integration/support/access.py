@@ -14,6 +14,7 @@ import yaml
 
 from .kube import Kube, Object, resource_path
 from .session import ROOT
+from .waiting import eventually
 
 PAGE = ROOT / "docs" / "permissions.md"
 _BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -90,6 +91,25 @@ def bind(
     """Bind a Role or ClusterRole, in one namespace, to an account of another."""
     path = resource_path("rolebindings", namespace)
     kube.create(path, _binding(f"{home}-{role}", account, home, kind, role))
+    where = namespace if kind == "Role" else None
+    role_path = resource_path(f"{kind.lower()}s", where, role)
+    _await_rules_of(kube, role_path, account, home, namespace)
+
+
+def _await_rules_of(
+    kube: Kube, role_path: str, account: str, home: str, namespace: str
+) -> None:
+    """The API server authorizes by what it watches, a moment behind what is written."""
+    rules = kube.get(role_path)["rules"]
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    user = kube.acting_as(f"system:serviceaccount:{home}:{account}")
+
+    def all_given() -> bool:
+        review = user.create(reviews, {"spec": {"namespace": namespace}})
+        given = review["status"]["resourceRules"]
+        return all(rule in given for rule in rules)
+
+    eventually(all_given, 30, f"the rights of {home}/{account} in {namespace}")
 
 
 def _binding(name: str, account: str, home: str, kind: str, role: str) -> Object:
@@ -116,6 +136,8 @@ class ClusterRights:
         """Bind it to an account in all namespaces."""
         body = _binding(name, account, home, "ClusterRole", name)
         self._create("clusterrolebindings", name, body)
+        role_path = resource_path("clusterroles", name=name)
+        _await_rules_of(self._kube, role_path, account, home, home)
 
     def _create(self, resource: str, name: str, body: Object) -> None:
         self._kube.create(resource_path(resource), body)

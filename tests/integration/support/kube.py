@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pathlib
 import typing as t
@@ -90,6 +91,12 @@ class Kube:
             cert_file=configuration.cert_file,
             key_file=configuration.key_file,
         )
+
+    def acting_as(self, user: str) -> Kube:
+        """The same, with what this user may do."""
+        other = copy.copy(self)
+        other._headers = {**self._headers, "Impersonate-User": user}
+        return other
 
     def get(self, path: str, **params: str | int | bool) -> Object:
         return self.request("GET", path, params=params)
