@@ -993,6 +993,7 @@ def _preflight(
         _refuse_missing_hook_secrets(task, release.parameters)
         around.check_new_revision()
         _try_creation(task, release)
+        _try_jobs(task, release)
     elif found or (target and not _has_overlays_of(target, release.parameters)):
         checks.check_rights(found, more)
     warnings = checks.warnings + around.warnings
@@ -1031,6 +1032,27 @@ def _try_creation(task: Task, release: Release) -> None:
         # A plan tells what a policy refuses beside all else that it finds.
         if not (task.runtime.check_mode and is_denied(error)):
             raise
+
+
+def _try_jobs(task: Task, release: Release) -> None:
+    parameters = release.parameters
+    if not (parameters.hooks or parameters.has_analysis):
+        return
+    # Only a release that may run one pays for importing it.
+    from ._analysis.measurement import Place
+    from ._tried_jobs import try_jobs
+
+    place = Place(
+        now=task.clock.now,
+        secret=task.secrets().get,
+        api=lambda: task.api,
+        namespace=task.namespace,
+        rollout=task.name,
+        revision=release.deployment.hash,
+        stable=task.engine.observe().active_hash or "",
+        run=f"{task.name}-tried",
+    )
+    try_jobs(place, parameters.hooks, _analyses_of(parameters))
 
 
 def _try_config(task: Task, release: Release) -> None:

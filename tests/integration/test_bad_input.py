@@ -29,6 +29,9 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.access impo
     rights_in,
     write_token_kubeconfig,
 )
+from ansible_collections.cutover.bluegreen.tests.integration.support.analysis import (
+    template,
+)
 from ansible_collections.cutover.bluegreen.tests.integration.support.kube import (
     Kube,
     Object,
@@ -252,6 +255,10 @@ PORT = [
         "ports": [{"name": "http", "containerPort": 8080, "hostPort": HOST_PORT}],
     }
 ]
+MOUNT = {"name": "nowhere", "mountPath": "/data"}
+JOB_POD = {"containers": [{"name": "a", "image": "a:1", "volumeMounts": [MOUNT]}]}
+UNMOUNTED = {"job": {"spec": {"template": {"spec": JOB_POD}}}}
+BOOKS = {"name": "books", "provider": UNMOUNTED}
 STATEFUL = {**deployment("web"), "kind": "StatefulSet"}
 TWO = yaml.safe_dump_all([deployment("web"), service("web")])
 
@@ -331,6 +338,22 @@ CASES = {
         (f"bluegreen_definition: host port {HOST_PORT}", "need a free node each"),
         {"definition": changed(containers=PORT)},
         crowded(containers=[{**PORT[0], "image": "example/web:1"}]),
+    ),
+    # The Jobs that it would run.
+    "admission-refuses-the-job-of-a-hook": Case(
+        ("bluegreen_hooks: hook contract: ", "volumeMounts[0].name", "nowhere"),
+        {"hooks": [{"name": "contract", "at": "after verified", **UNMOUNTED}]},
+    ),
+    "admission-refuses-the-job-of-a-metric": Case(
+        (
+            "bluegreen_post_promotion_analysis: metric books: ",
+            "volumeMounts[0].name",
+            "nowhere",
+        ),
+        {
+            "analysis_templates": [template("books", BOOKS)],
+            "post_promotion_analysis": {"templates": [{"templateName": "books"}]},
+        },
     ),
     # The Services.
     "active-service-missing": Case(

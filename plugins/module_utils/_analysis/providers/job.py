@@ -254,6 +254,15 @@ def is_of(job: Object, request: Request) -> bool:
 # -- measuring -----------------------------------------------------------------------
 
 
+def try_creation(request: Request) -> None:
+    """A dry-run of the Job.
+
+    :raises ApiError: the API server, or what admits objects there, refuses it.
+    """
+    api, body = request.place.api(), job_body(request)
+    api.create(_job_path(request.place), body, {"dryRun": "All"})
+
+
 def measure(request: Request) -> Outcome:
     """Create the Job, or see how the one that was created fares."""
     with asking(f"Job {request.place.namespace}/{_name_of(request)}"):
