@@ -78,12 +78,15 @@ class ConfigObject:
         }
 
 
+def objects_of(refs: t.Iterable[str], revision_hash: str) -> list[str]:
+    """Kind and name of each object of a revision."""
+    parts = (ref.split("/", 1) for ref in refs)
+    return [f"{kind} {names.config_name(name, revision_hash)}" for kind, name in parts]
+
+
 def describe_config(refs: t.Iterable[str], revision_hash: str) -> str:
     """The objects of a revision, as messages name them."""
-    parts = (ref.split("/", 1) for ref in refs)
-    return ", ".join(
-        f"{kind} {names.config_name(name, revision_hash)}" for kind, name in parts
-    )
+    return ", ".join(objects_of(refs, revision_hash))
 
 
 # -- what a revision's hash says of it -------------------------------------------------

@@ -24,6 +24,7 @@ from ._analysis.state import (
 )
 from ._clock import format_instant, parse_instant
 from ._cluster import pod_trouble
+from ._config import objects_of
 from ._hooks import Hook, HookState
 from ._model import Observed, Revision, ServiceSeen
 from ._objects import Object
@@ -172,9 +173,15 @@ def _listed(revision: Revision, seen: Observed, now: datetime) -> dict[str, t.An
         "replicas": revision.replicas,
         "available": revision.available,
         "images": list(revision.images),
+        "config": _config(revision),
         "created": revision.created,
         "tags": tags(revision, seen, now),
     }
+
+
+def _config(revision: Revision) -> list[str]:
+    refs = revision.parameters.config if revision.parameters else ()
+    return objects_of(refs, revision.hash)
 
 
 def tags(revision: Revision, seen: Observed, now: datetime) -> list[str]:
@@ -324,7 +331,8 @@ def _revision_lines(
     below = []
     for index, line in enumerate(lines):
         below += _indented([line], last=index == len(lines) - 1)
-    return [head, *_indented([deployment, *below], last=True)]
+    config = [line for o in _config(revision) for line in _indented([o], last=False)]
+    return [head, *config, *_indented([deployment, *below], last=True)]
 
 
 def _pod_line(pod: Object) -> str:

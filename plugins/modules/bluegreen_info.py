@@ -245,7 +245,9 @@ rollout:
       sample:
         - {revision: 1, hash: 0d41c7a2be, age_seconds: 86400, how: at once}
     revisions:
-      description: The revisions that still exist, newest first, at most 50.
+      description:
+        - The revisions that still exist, newest first, at most 50.
+        - C(config) names the ConfigMaps and Secrets that belong to the revision.
       type: list
       elements: dict
       returned: always
@@ -255,6 +257,9 @@ rollout:
           deployment: web-3f2a9c1d0b
           replicas: 3
           available: 3
+          images: [registry.example/web:2]
+          config: [ConfigMap settings-3f2a9c1d0b]
+          created: "2026-11-23T02:58:56Z"
           tags: [active, stable, preview]
     history:
       description:

@@ -37,6 +37,7 @@ from ansible_collections.cutover.bluegreen.tests.integration.support.release imp
     NAME,
     Release,
     message,
+    rollout_of,
     steps_of,
 )
 from ansible_collections.cutover.bluegreen.tests.integration.support.waiting import (
@@ -139,6 +140,11 @@ def test_each_revision_has_its_own_until_it_goes(
     assert release.directed_to(ACTIVE) == 2
     assert set(found(release)) == names_of(first, second)
     assert referred_to(release.revisions()[1]) == referred_to(of_first)
+    status = release.run("status").check()
+    for listed in rollout_of(status)["revisions"]:
+        assert {c.split()[1] for c in listed["config"]} == names_of(listed["hash"])
+    for revision in (first, second):
+        assert f"├─ ConfigMap settings-{revision}" in status.stdout
 
     # The way back needs no configuration, and brings the one of before.
     release.run("rollback").check()
