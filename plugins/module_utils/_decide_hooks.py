@@ -172,16 +172,17 @@ def _end_left(view: View) -> Step | None:
     """A Job that was begun by a release that is left does not go on."""
     if view.record.stage == VERIFIED:
         return None
-    for hook in _hooks_of(view):
-        state = view.record.hooks.get(hook.name)
-        if state is None or state.phase != RUNNING or hook.at in _hooks.EVENTS:
+    for name, state in view.record.hooks.items():
+        if state.phase != RUNNING or state.at in _hooks.EVENTS:
             continue
+        # Without a Deployment nothing but the record tells what the release had.
+        hook = Hook(name, state.at)
         ended = _result(view, hook, state)
-        if hook.job and ended is None:
-            if hook.name in view.seen.hooking:
+        if state.job and ended is None:
+            if name in view.seen.hooking:
                 # What is being created just now could not be found yet to be ended.
                 return Wait(f"{hook.called()} ends")
-            return EndHook(hook.name)
+            return EndHook(name)
         gone = dataclasses.replace(
             state, phase=FAILED, heeded=True, finished_at=view.now, message=_BY_ITSELF
         )
@@ -340,6 +341,7 @@ def _begin(view: View, hook: Hook, state: HookState) -> Step:
         started_at=state.started_at or view.now,
         began_at=view.now,
         next_at=None,
+        job=bool(hook.job),
         # Whoever is told the outcome may know no more of it than the record.
         metadata={"hook": _hooks.written(hook)} if hook.tasks else {},
     )

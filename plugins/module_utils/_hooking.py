@@ -58,14 +58,19 @@ class Hooker:
 
     def run(self, view: View, name: str) -> None:
         """Run a hook, or look how the one that was begun fares."""
-        self._measuring.start(self._assignment(view, name))
+        hook, state = find(view, name), view.record.hooks[name]
+        metric = Metric(name, "job", hook.job)
+        if hook.webhook:
+            metric = Metric(name, WEBHOOK, self._request(view, hook, state))
+        self._measuring.start(self._assignment(view, metric, references(hook)))
 
     def end(self, view: View, name: str) -> None:
         """End a Job that must not go on."""
         for result in self._measuring.take():
             if result.metric == name:
                 self._measuring.drop(result)
-        self._measuring.end(self._assignment(view, name))
+        # It is found by its name, whatever it was made of.
+        self._measuring.end(self._assignment(view, Metric(name, "job", {}), {}))
 
     def drop(self, measured: Measured) -> None:
         """Forget a result that is in the record."""
@@ -76,13 +81,10 @@ class Hooker:
         left = self._measuring.seconds_left()
         return at_most if left is None else min(left, at_most)
 
-    def _assignment(self, view: View, name: str) -> Assignment:
-        hook, state = find(view, name), view.record.hooks[name]
-        metric = Metric(name, "job", hook.job)
-        secrets: dict[str, tuple[str, str]] = {}
-        if hook.webhook:
-            secrets = references(hook)
-            metric = Metric(name, WEBHOOK, self._request(view, hook, state))
+    def _assignment(
+        self, view: View, metric: Metric, secrets: t.Mapping[str, tuple[str, str]]
+    ) -> Assignment:
+        state = view.record.hooks[metric.name]
         unfinished = None
         if state.metadata:
             began = state.began_at or self._clock.now()

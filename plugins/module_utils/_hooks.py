@@ -110,7 +110,9 @@ class HookState:
     message: str = ""
     # Its failure has led to what was asked for, and stands in nobody's way any more.
     heeded: bool = False
-    # What finds again what goes on elsewhere, such as a Job.
+    # It runs a Job, which goes on until it is ended.
+    job: bool = False
+    # What finds again what goes on elsewhere.
     metadata: t.Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -207,6 +209,7 @@ def from_plain(plain: object) -> HookState | None:
         attempts=attempts if isinstance(attempts, int) else 0,
         message=str(plain.get("message", "")),
         heeded=plain.get("heeded") is True,
+        job=plain.get("job") is True,
         metadata=metadata if isinstance(metadata, dict) else {},
         **{key: parse_instant(plain.get(key)) for key in _INSTANTS},
     )

@@ -233,6 +233,23 @@ def test_a_job_runs_before_the_revision_exists(
     seen.stop()
 
 
+def test_a_superseded_release_leaves_no_job(
+    kube: Kube, namespace: str, release: Release
+) -> None:
+    """Also where it left no Deployment that would tell what it ran."""
+    release.deploy("1").check()
+    hooks = [job("expand", "before created", runs_for=f"{LONG}s")]
+    handle = release.start_deploy("2", hooks=hooks)
+    jobs = resource_path("jobs", namespace)
+    eventually(lambda: kube.list(jobs), 60, "the Job")
+    handle.kill_tree()
+    assert sorted(release.sizes()) == [1]
+    run = release.deploy("3").check()
+    assert kube.list(jobs) == []
+    assert release.directed_to(ACTIVE) == max(release.sizes())
+    assert rollout_of(run)["phase"] == "Healthy"
+
+
 def test_task_files_of_the_examples(
     kube: Kube, namespace: str, release: Release, server: HttpServer
 ) -> None:

@@ -343,6 +343,25 @@ def test_a_job_does_not_outlive_the_release_that_is_left() -> None:
     assert state(world, "before promoted").phase == FAILED
 
 
+@pytest.mark.parametrize("other", [None, hook("before created")])
+def test_a_job_does_not_outlive_a_release_that_left_no_deployment(
+    other: dict[str, t.Any] | None,
+) -> None:
+    """The next release knows nothing of it, or something else by its name."""
+    world, want = update(asked(hook("before created", webhook=None, job=JOB)))
+    world.answers = [RUNNING]
+    while RunHook("before-created") not in world.steps:
+        _one_step(world, want)
+    _one_step(world, want)
+    assert world.seen.revision(V2) is None
+    deploy = asked(*([other] if other else []))
+    world.run(Want(RETIRED, V3, deploy=deploy))
+    ended = position(world, lambda step: step == EndHook("before-created"))
+    created = position(world, lambda step: isinstance(step, CreateRevision))
+    assert ended < created
+    assert ran(world) == ["before-created"] * (2 if other else 1)
+
+
 def _one_step(world: World, want: Want) -> None:
     with pytest.raises(AssertionError, match="no end after 1 steps"):
         world.run(want, limit=1)
