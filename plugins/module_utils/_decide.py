@@ -395,6 +395,15 @@ def _bring_back(view: View, stable: Revision) -> Step:
     """The active Services back to the stable revision, which passes the proof first."""
     intent = view.record.intent
     if intent.get("act") != "abort" and not view.moving_to(stable.hash):
+        left: dict[str, t.Any] = {}
+        if not view.seen.record_exists:
+            # From here on only the record tells which of the two is left.
+            left = {
+                "revision": view.target_hash,
+                "stage": STARTED,
+                "phase": PROGRESSING,
+                "stable": stable.hash,
+            }
         return view.note(
             f"{view.name()} is aborted: {describe(stable)} takes the users back",
             intent={"act": "abort", "revision": view.target_hash},
@@ -402,6 +411,7 @@ def _bring_back(view: View, stable: Revision) -> Step:
             request=view.record.request or Request("abort", view.target_hash or ""),
             progress_at=None,
             progress_available=0,
+            **left,
         )
     # In a window it has carried all users up to now.
     carried = 0

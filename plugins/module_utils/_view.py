@@ -201,11 +201,10 @@ class View:
     @cached_property
     def first(self) -> bool:
         """Whether nothing was ever released before the target."""
-        served = self.seen.targets(names.ROLE_ACTIVE)
-        return self.record.stable == "" and not any(
-            r.hash != self.target_hash and (not r.aborted or r.hash in served)
-            for r in self.seen.revisions
-        )
+        # Of one that somebody has deleted, the Services still tell.
+        served = self.seen.targets(names.ROLE_ACTIVE) - {None, names.NO_REVISION}
+        earlier = {r.hash for r in self.seen.revisions if not r.aborted} | served
+        return self.record.stable == "" and earlier <= {self.target_hash}
 
     @cached_property
     def gates_first(self) -> bool:

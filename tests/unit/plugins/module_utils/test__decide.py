@@ -81,6 +81,7 @@ from ansible_collections.cutover.bluegreen.tests.unit.support.states import (
     preview,
     proof,
     revision,
+    routed,
     service,
     with_slices,
 )
@@ -1196,6 +1197,41 @@ def test_an_abort_request_survives_a_run_that_is_about_another_revision() -> Non
     world = World(state)
     world.run(Want(RETIRED, V1))
     assert world.seen.record.request == Request("abort", V2)
+
+
+def test_an_abort_without_a_record_brings_users_back() -> None:
+    """The record was lost in the middle of a cutover of two Services."""
+    services = [service(V1), service(V2, "api"), preview(V2)]
+    world = World(observed([revision(V1), revision(V2)], services))
+    end = world.run(ABORT)
+    assert isinstance(end, Done), end
+    assert world.seen.targets(names.ROLE_ACTIVE) == {V1}
+    assert [r.hash for r in world.seen.revisions if r.aborted] == [V2]
+
+
+@pytest.mark.parametrize("with_route", [False, True])
+def test_an_abort_never_leads_to_what_is_aborted(with_route: bool) -> None:
+    """Record and active Deployment are lost; an older revision can be scaled up."""
+    served = [*routed((V1, V2))] if with_route else [service(V1)]
+    left = [revision(V0, 0), revision(V2, parameters=MANUAL)]
+    world = World(observed(left, [*served, preview(V2)]))
+    end = world.run(ABORT)
+    assert isinstance(end, Done), end
+    assert world.seen.targets(names.ROLE_ACTIVE) == {V0}
+    assert [r.hash for r in world.seen.revisions if r.aborted] == [V2]
+
+
+@pytest.mark.parametrize("with_route", [False, True])
+def test_what_follows_one_that_was_deleted_is_not_the_first(with_route: bool) -> None:
+    """Its gate stays shut, although nothing but the Services tells of another."""
+    served = [*routed((V1, V2))] if with_route else [service(V1)]
+    world = World(observed([revision(V2, parameters=MANUAL)], [*served, preview(V1)]))
+    for want in (Want(PREVIEWED, V2, MANUAL), Want(ANALYSED), Want(PAUSED)):
+        world.run(want)
+    end = world.run(PROMOTE)
+    assert world.seen.targets(names.ROLE_ACTIVE) == {V1}, end
+    world.run(dataclasses.replace(PROMOTE, approve=True))
+    assert world.seen.targets(names.ROLE_ACTIVE) == {V2}
 
 
 def test_a_lost_record_is_not_written_for_a_delay_alone() -> None:
